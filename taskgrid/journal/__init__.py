@@ -1,0 +1,1 @@
+"""Where the record survives: one small protocol, kept in memory or in SQLite."""
