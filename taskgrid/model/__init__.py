@@ -6,7 +6,7 @@ processes. See `docs/glossary.md` for the words.
 
 from taskgrid.model.ids import Epoch, JobId, JobNumber, Run, Token, WorkerId, new_id
 from taskgrid.model.job import Backoff, CodeVersion, JobSpec, TaskOptions
-from taskgrid.model.outcome import FAILURE_MARK, Cause, Failure, failure_line, parse_failure
+from taskgrid.model.outcome import FAILURE_MARK, Cause, Failure, Verdict, failure_line, parse_failure
 from taskgrid.model.record import (
     Accepted,
     Buried,
@@ -55,6 +55,7 @@ __all__ = [
     "TaskOptions",
     "TaskView",
     "Token",
+    "Verdict",
     "WorkerId",
     "WorkerView",
     "failure_line",

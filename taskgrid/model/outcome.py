@@ -26,6 +26,16 @@ class Cause(StrEnum):
     LOST_WORKER = "lost-worker"  # its worker went away while it was alone in its bundle
 
 
+class Verdict(StrEnum):
+    """What became of a reported task; after any but `LATER` its worker forgets it."""
+
+    TAKEN = "taken"
+    YOURS = "yours"  # already committed under this token
+    STALE = "stale"  # superseded: ended otherwise, or leased to another
+    CANCELLED = "cancelled"
+    LATER = "later"  # the journal is full: keep it and report again
+
+
 class Failure(Model):
     """What is known of a failed attempt."""
 

@@ -61,8 +61,10 @@ class Leased(Model):
     kind: Literal["leased"] = "leased"
     token: Token
     runs: tuple[Run, ...]
-    lost: tuple[tuple[int, int], ...] = ()
-    """(task, count) for tasks charged for lost workers so far."""
+    alone: bool = False
+    """A suspect, alone in its bundle."""
+    tries: tuple[tuple[int, int, int], ...] = ()
+    """(task, attempts that ended, of these charged to a lost worker) where there were any."""
 
 
 class SecondTry(Model):
@@ -73,9 +75,8 @@ class SecondTry(Model):
     due_at: float
     """Grid time; 0: at once."""
     summary: str = ""
-    free: bool = False
-    """The attempt was not counted: another host may see what this one did not."""
-    worker: str = ""
+    not_on: str = ""
+    """A host: the attempt was not counted, since another host may see what this one did not."""
 
 
 class Reported(Model):

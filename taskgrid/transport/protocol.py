@@ -32,6 +32,7 @@ from taskgrid.model import (
     TaskOptions,
     TaskView,
     Token,
+    Verdict,
     WorkerId,
     WorkerView,
 )
@@ -134,6 +135,8 @@ class Recheck(Message):
 class LeaseReply(Message):
     """Leases, and how long they last; part *i* holds the payloads of bundle *i*."""
 
+    known: bool = True
+    """False: the master doesn't know this worker (it was restarted): enlist again, extend, then ask."""
     bundles: tuple[Bundle, ...] = ()
     ttl: float
     """Seconds a lease lasts from the moment it was asked for, unless extended."""
@@ -215,16 +218,6 @@ class ReportRequest(Message):
 
     worker: WorkerId
     reports: tuple[Report, ...]
-
-
-class Verdict(StrEnum):
-    """What became of a reported run; after any but `LATER` the worker forgets it."""
-
-    TAKEN = "taken"
-    YOURS = "yours"  # already committed under this token
-    STALE = "stale"  # superseded: ended otherwise, or leased to another
-    CANCELLED = "cancelled"
-    LATER = "later"  # the journal is full: keep it and report again
 
 
 class Judged(Message):

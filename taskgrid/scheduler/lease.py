@@ -1,0 +1,207 @@
+"""Lease: which tasks a worker gets next, and how many at once.
+
+Higher priority first; equals share by slot time per owner, then per job. A bundle is about
+`bundle_seconds` of work by a high quantile of the job's durations, starts at one task, grows
+fourfold at most, and is never more than a fair share of what is left.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from taskgrid.lifecycle import BYTE, TaskEvent, TaskState
+from taskgrid.model import Leased, Run, WorkerId
+from taskgrid.scheduler.apply import commit
+from taskgrid.scheduler.runs import RunSet, count
+from taskgrid.scheduler.state import Change, Core, Job, Lease, Worker
+from taskgrid.scheduler.submit import next_mark
+
+_QUEUED = BYTE[TaskState.QUEUED]
+_MAX_RUNS = 256
+_SUSPECT_AFTER = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One lease to be answered."""
+
+    job: Job
+    lease: Lease
+    attempts: tuple[tuple[int, int], ...]
+    """(task, attempt) where the attempt isn't the first."""
+    alone: bool
+
+
+@dataclass(slots=True)
+class Leases:
+    """The answer to a worker that asks for work."""
+
+    known: bool = True
+    grants: list[Grant] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    rests_on: dict[Job, int] = field(default_factory=dict)
+    """Records that must be committed before the answer leaves, by job."""
+
+
+def lease(core: Core, worker_id: WorkerId, nonce: str, bundles: int, now: float) -> Leases:
+    """Grant up to `bundles` leases; none if there is nothing that this worker may run now."""
+    worker = core.workers.get(worker_id)
+    if worker is None or worker.lost_at is not None:
+        return Leases(known=False)
+    worker.seen_at = now
+    if nonce == worker.nonce and worker.granted:
+        return _same_again(core, worker)
+    answer = Leases()
+    if worker.draining:
+        return answer
+    jobs = [job for job in core.active.values() if job.leasable and may_run(job, worker)]
+    while jobs and len(answer.grants) < bundles:
+        job = min(jobs, key=lambda job: _turn(core, job))
+        if not _grant(core, job, worker, answer, now):
+            jobs.remove(job)
+    worker.nonce = nonce
+    worker.granted = [grant.lease.token for grant in answer.grants]
+    return answer
+
+
+def may_run(job: Job, worker: Worker) -> bool:
+    """Say whether the worker offers the job's function, with the code that the job means."""
+    offered = worker.offers.get(job.spec.function)
+    if offered is None:
+        return "*" in worker.offers
+    return job.any_code or not job.spec.code.version or offered.version == job.spec.code.version
+
+
+def is_suspected(job: Job, worker: Worker) -> bool:
+    """Say whether the job's tasks fail on this worker while they succeed on others."""
+    return worker.streaks.get(job.number, 0) >= _SUSPECT_AFTER and bool(job.succeeded_on - {worker.id})
+
+
+def _turn(core: Core, job: Job) -> tuple[float, ...]:
+    return (
+        -job.spec.options.priority,
+        core.owner_usage.get(job.spec.owner, 0.0),
+        job.usage,
+        len(job.leases),
+        job.number,
+    )
+
+
+def _same_again(core: Core, worker: Worker) -> Leases:
+    held = [core.leases[token] for token in worker.granted if token in core.leases]
+    answer = Leases(grants=[_as_grant(core.jobs[lease.job], lease) for lease in held if lease.job in core.jobs])
+    for grant in answer.grants:
+        answer.rests_on[grant.job] = grant.job.next_record - 1
+    return answer
+
+
+def _grant(core: Core, job: Job, worker: Worker, answer: Leases, now: float) -> bool:
+    if is_suspected(job, worker) and any(lease.worker == worker.id for lease in job.leases.values()):
+        return False
+    past = _take_past(core, job, worker)
+    runs = past or _take_fresh(core, job, worker, answer, now)
+    if not runs:
+        return False
+    lease = _make(core, job, worker, runs, now)
+    if past:
+        answer.changes.append(commit(core, job, _leased(job, lease, past)))
+        answer.rests_on[job] = job.next_record - 1
+    answer.grants.append(_as_grant(job, lease))
+    return True
+
+
+def _make(core: Core, job: Job, worker: Worker, runs: Sequence[Run], now: float) -> Lease:
+    for start, stop in runs:
+        job.move(start, stop, TaskEvent.GRANTED)
+    lease = Lease(core.new_token(), job.number, worker.id, RunSet(runs), count(runs), now + core.limits.lease)
+    core.leases[lease.token] = worker.leases[lease.token] = job.leases[lease.token] = lease
+    return lease
+
+
+def _leased(job: Job, lease: Lease, runs: Sequence[Run]) -> Leased:
+    tries = tuple(
+        (index, trail.attempts, trail.lost)
+        for start, stop in runs
+        for index in range(start, stop)
+        if (trail := job.trails.get(index)) and trail.attempts
+    )
+    trail = job.trails.get(runs[0][0])
+    alone = lease.granted == 1 and trail is not None and trail.alone
+    return Leased(token=lease.token, runs=tuple(runs), alone=alone, tries=tries)
+
+
+def _as_grant(job: Job, lease: Lease) -> Grant:
+    attempts: tuple[tuple[int, int], ...] = ()
+    if job.trails:
+        attempts = tuple(
+            (index, trail.attempts + 1)
+            for start, stop in lease.runs
+            for index in range(start, stop)
+            if (trail := job.trails.get(index)) and trail.attempts
+        )
+    first = next(iter(lease.runs), (0, 0))[0]
+    trail = job.trails.get(first)
+    return Grant(job, lease, attempts, alone=lease.granted == 1 and trail is not None and trail.alone)
+
+
+def _take_past(core: Core, job: Job, worker: Worker) -> list[Run]:
+    """Take tasks that were leased before: each such lease is a record."""
+    if job.elsewhere and (index := _for_this_host(core, job, worker)) is not None:
+        del job.elsewhere[index]
+        return [(index, index + 1)]
+    if job.singles:
+        return job.singles.take(1)
+    if job.again:
+        taken: list[Run] = []
+        for run in job.again.take(_size(core, job, worker)):
+            if len(taken) < _MAX_RUNS:
+                taken.append(run)
+            else:
+                job.again.add(*run)
+        return taken
+    return []
+
+
+def _for_this_host(core: Core, job: Job, worker: Worker) -> int | None:
+    for index, host in job.elsewhere.items():
+        if host != worker.host or not other_host(core, job, host):
+            return index
+    return None
+
+
+def other_host(core: Core, job: Job, host: str) -> bool:
+    """Say whether a worker on another host could run the job."""
+    return any(other.host != host and may_run(job, other) for other in core.connected())
+
+
+def _take_fresh(core: Core, job: Job, worker: Worker, answer: Leases, now: float) -> list[Run]:
+    """Take tasks that were never leased, from the cursor on, stepping over those cancelled meanwhile."""
+    while job.cursor < job.committed_total and job.states[job.cursor] != _QUEUED:
+        job.cursor += 1
+    start = job.cursor
+    stop = min(start + _size(core, job, worker), job.committed_total)
+    if start >= stop:
+        return []
+    if job.states.count(_QUEUED, start, stop) != stop - start:
+        stop = next(at for at in range(start, stop) if job.states[at] != _QUEUED)
+    job.cursor = stop
+    if mark := next_mark(job, stop, now):
+        answer.changes.append(commit(core, job, mark))
+    if job.mark_record > job.committed_record:
+        answer.rests_on[job] = max(job.mark_record, answer.rests_on.get(job, -1))
+    return [(start, stop)]
+
+
+def _size(core: Core, job: Job, worker: Worker) -> int:
+    duration = job.durations.quantile(0.9)
+    if duration is None or is_suspected(job, worker):
+        return 1
+    limits = core.limits
+    by_time = limits.bundle_seconds / duration
+    by_growth = 4 * max(job.largest_done, 1)
+    by_bytes = limits.bundle_bytes / job.payload_bytes
+    slots = sum(other.slots for other in core.connected()) or 1
+    fair = math.ceil(job.leasable / (2 * slots))
+    return max(1, int(min(by_time, by_growth, by_bytes, fair, limits.max_bundle)))

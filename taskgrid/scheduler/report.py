@@ -1,0 +1,190 @@
+"""Report: which outcomes are taken, and what follows from a failure.
+
+Each reported run is judged in pieces. Tasks that the lease still covers are taken: what was taken
+away (cancelled, expired) is no longer covered. For others the lease ended; they are taken if they
+wait in the queue again and no later lease, failed attempt or retry lifted their floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from taskgrid.lifecycle import BYTE, ENDED, STATE, TaskState
+from taskgrid.model import Cause, JobNumber, Reported, Run, SecondTry, Token, Verdict, WorkerId
+from taskgrid.scheduler.apply import commit, ended_rows
+from taskgrid.scheduler.lease import other_host
+from taskgrid.scheduler.runs import as_runs, count, subtract
+from taskgrid.scheduler.state import Change, Core, Job, Lease, Row, Trail, Worker
+
+_ENDED = frozenset(BYTE[state] for state in ENDED)
+_CANCELLED = BYTE[TaskState.CANCELLED]
+_QUEUED = BYTE[TaskState.QUEUED]
+_ELSEWHERE = frozenset(
+    f"builtins.{name}" for name in ("FileNotFoundError", "PermissionError", "ImportError", "ModuleNotFoundError")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A failed attempt, as far as the decision needs it."""
+
+    cause: Cause
+    type: str = ""
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """A report without its lines."""
+
+    token: Token
+    number: int
+    job: JobNumber
+    runs: Sequence[Run]
+    faults: Mapping[int, Fault]
+    seconds: float = 0.0
+    durations: Sequence[tuple[int, int]] = ()
+
+
+@dataclass(slots=True)
+class Judgement:
+    """How a report was judged; runs whose tasks have ended are for the journal to tell by token."""
+
+    verdicts: list[tuple[Run, Verdict | None]] = field(default_factory=list)
+    """None: the task has ended; `YOURS` if its outcome carries this token, else `STALE`."""
+    change: Change | None = None
+
+
+def report(core: Core, worker_id: WorkerId, outcomes: Outcomes, now: float) -> Judgement:
+    """Judge a report and take what can be taken."""
+    job = core.jobs.get(outcomes.job)
+    worker = core.workers.get(worker_id)
+    if worker:
+        worker.seen_at = now
+    if job is None or not core.known_token(outcomes.token):
+        return Judgement([(run, Verdict.STALE) for run in outcomes.runs])
+    judgement = Judgement()
+    lease = core.leases.get(outcomes.token)
+    for start, stop in outcomes.runs:
+        judgement.verdicts += _judge(job, lease, outcomes.token, start, stop)
+    taken = [run for run, verdict in judgement.verdicts if verdict is Verdict.TAKEN]
+    job.refused += count([run for run, verdict in judgement.verdicts if verdict is Verdict.STALE])
+    if taken:
+        judgement.change = _take(core, job, worker, outcomes, taken, now=now)
+        _uncover(core, lease, taken)
+        _learn(core, job, worker, outcomes, count(taken))
+    return judgement
+
+
+def _judge(job: Job, lease: Lease | None, token: Token, start: int, stop: int) -> list[tuple[Run, Verdict | None]]:
+    covered = lease.runs.within(start, stop) if lease and lease.job == job.number else []
+    verdicts: list[tuple[Run, Verdict | None]] = [(run, Verdict.TAKEN) for run in covered]
+    for low, high in subtract((start, stop), covered):
+        for verdict, indices in groupby(range(low, high), lambda index: _verdict(job, token, index)):
+            verdicts += [(run, verdict) for run in as_runs(indices)]
+    return verdicts
+
+
+def _verdict(job: Job, token: Token, index: int) -> Verdict | None:
+    if index >= job.total or index >= max(job.cursor, job.mark):
+        return Verdict.STALE
+    state = job.states[index]
+    if state == _CANCELLED:
+        return Verdict.CANCELLED
+    if state in _ENDED:
+        return None
+    trail = job.trails.get(index)
+    if state != _QUEUED or (trail and trail.floor and token < trail.floor):
+        return Verdict.STALE
+    return Verdict.TAKEN
+
+
+def _take(core: Core, job: Job, worker: Worker | None, outcomes: Outcomes, taken: list[Run], *, now: float) -> Change:
+    again: list[SecondTry] = []
+    failed: list[int] = []
+    if outcomes.faults:
+        for index in sorted(index for start, stop in taken for index in range(start, stop) if index in outcomes.faults):
+            second = _second_try(core, job, worker, index, outcomes.faults[index], now=now)
+            if second:
+                again.append(second)
+            else:
+                failed.append(index)
+    holes = as_runs(second.index for second in again)
+    ended = [piece for run in taken for piece in subtract(run, [hole for hole in holes if run[0] <= hole[0] < run[1]])]
+    record = Reported(
+        token=outcomes.token,
+        number=outcomes.number,
+        runs=tuple(ended),
+        failed=tuple(_cut_at(as_runs(failed), ended)),
+        first_sequence=job.next_sequence,
+        again=tuple(again),
+        at=now,
+    )
+    change = commit(core, job, record)
+    change.rows = [Row(*row) for row in ended_rows(record)]
+    return change
+
+
+def _cut_at(failed: list[Run], ended: list[Run]) -> list[Run]:
+    """Cut runs of failed tasks so that none crosses a border between two ended runs."""
+    if len(ended) == 1:
+        return failed
+    return [
+        (max(low, start), min(high, stop))
+        for start, stop in ended
+        for low, high in failed
+        if low < stop and start < high
+    ]
+
+
+def _second_try(
+    core: Core, job: Job, worker: Worker | None, index: int, fault: Fault, *, now: float
+) -> SecondTry | None:
+    """Decide on another attempt: each cause has its own count."""
+    trail = job.trails.get(index) or Trail()
+    options = job.spec.options
+    again = SecondTry(index=index, cause=fault.cause, due_at=0.0, summary=fault.summary[:200])
+    match fault.cause:
+        case Cause.ERROR:
+            if fault.type in _ELSEWHERE and not trail.not_on and worker and other_host(core, job, worker.host):
+                return again.model_copy(update={"not_on": worker.host})
+            if trail.errors + 1 < options.max_attempts:
+                return again.model_copy(update={"due_at": now + options.backoff.delay(trail.errors + 1)})
+        case Cause.CRASH | Cause.MEMORY:
+            if trail.crashes + 1 < core.limits.crashes:
+                return again
+        case _:
+            pass  # the same arguments would do the same again
+    return None
+
+
+def _uncover(core: Core, lease: Lease | None, taken: list[Run]) -> None:
+    if lease is None:
+        return
+    for start, stop in taken:
+        lease.runs.remove(start, stop)
+    if not lease.runs:
+        core.drop_lease(lease)
+
+
+def _learn(core: Core, job: Job, worker: Worker | None, outcomes: Outcomes, taken: int) -> None:
+    """Learn from what was taken: durations, shares, and whether this worker is to be suspected."""
+    job.durations.add(outcomes.durations)
+    job.largest_done = max(job.largest_done, taken)
+    job.usage += outcomes.seconds
+    core.owner_usage[job.spec.owner] = core.owner_usage.get(job.spec.owner, 0.0) + outcomes.seconds
+    if worker is None:
+        return
+    worker.done += taken
+    if len(outcomes.faults) < taken:
+        worker.streaks.pop(job.number, None)
+        job.succeeded_on.add(worker.id)
+    else:
+        worker.streaks[job.number] = worker.streaks.get(job.number, 0) + taken
+
+
+def state_of(job: Job, index: int) -> TaskState:
+    """Return a task's state."""
+    return STATE[job.states[index]]

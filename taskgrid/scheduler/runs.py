@@ -1,0 +1,117 @@
+"""A set of task indices kept as sorted, disjoint, non-touching runs.
+
+Ten million indices in one run cost one pair of numbers; a set that is in pieces costs two list
+entries a piece. Knows nothing of tasks.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+
+from taskgrid.model import Run
+
+
+class RunSet:
+    """A mutable set of indices; runs are `(start, stop)`, without `stop`."""
+
+    __slots__ = ("_size", "_starts", "_stops")
+
+    def __init__(self, runs: Iterable[Run] = ()) -> None:
+        self._starts: list[int] = []
+        self._stops: list[int] = []
+        self._size = 0
+        for start, stop in runs:
+            self.add(start, stop)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[Run]:
+        return zip(self._starts, self._stops, strict=True)
+
+    def runs(self) -> tuple[Run, ...]:
+        """Return the runs, in order."""
+        return tuple(self)
+
+    def __contains__(self, index: int) -> bool:
+        at = bisect_right(self._starts, index) - 1
+        return at >= 0 and index < self._stops[at]
+
+    def covers(self, start: int, stop: int) -> bool:
+        """Say whether every index of the run is in the set."""
+        at = bisect_right(self._starts, start) - 1
+        return start >= stop or (at >= 0 and stop <= self._stops[at])
+
+    def add(self, start: int, stop: int) -> None:
+        """Add a run; what is there already stays."""
+        if start >= stop:
+            return
+        low = bisect_left(self._stops, start)
+        high = bisect_right(self._starts, stop)
+        if low < high:
+            self._size -= sum(self._stops[at] - self._starts[at] for at in range(low, high))
+            start, stop = min(start, self._starts[low]), max(stop, self._stops[high - 1])
+        self._starts[low:high] = [start]
+        self._stops[low:high] = [stop]
+        self._size += stop - start
+
+    def remove(self, start: int, stop: int) -> None:
+        """Remove a run; what is not there stays away."""
+        if start >= stop:
+            return
+        low = bisect_right(self._stops, start)
+        high = bisect_left(self._starts, stop)
+        if low >= high:
+            return
+        pieces = [(a, b) for a, b in ((self._starts[low], start), (stop, self._stops[high - 1])) if a < b]
+        self._size -= sum(self._stops[at] - self._starts[at] for at in range(low, high))
+        self._starts[low:high] = [a for a, _ in pieces]
+        self._stops[low:high] = [b for _, b in pieces]
+        self._size += sum(b - a for a, b in pieces)
+
+    def within(self, start: int, stop: int) -> list[Run]:
+        """Return the part of the set that lies in the run."""
+        low = bisect_right(self._stops, start)
+        high = bisect_left(self._starts, stop)
+        return [(max(self._starts[at], start), min(self._stops[at], stop)) for at in range(low, high)]
+
+    def take(self, most: int) -> list[Run]:
+        """Remove up to `most` of the lowest indices and return them."""
+        taken: list[Run] = []
+        while most > 0 and self._starts:
+            start = self._starts[0]
+            stop = min(self._stops[0], start + most)
+            taken.append((start, stop))
+            most -= stop - start
+            self.remove(start, stop)
+        return taken
+
+
+def subtract(run: Run, holes: Iterable[Run]) -> list[Run]:
+    """Return what is left of a run without `holes`, which are in order and inside it."""
+    left: list[Run] = []
+    at, stop = run
+    for low, high in holes:
+        if at < low:
+            left.append((at, low))
+        at = high
+    if at < stop:
+        left.append((at, stop))
+    return left
+
+
+def as_runs(indices: Iterable[int]) -> list[Run]:
+    """Return ascending indices as runs."""
+    runs: list[Run] = []
+    for index in indices:
+        if runs and runs[-1][1] == index:
+            runs[-1] = (runs[-1][0], index + 1)
+        else:
+            runs.append((index, index + 1))
+    return runs
+
+
+def count(runs: Iterable[Run]) -> int:
+    """Return how many indices the runs have."""
+    return sum(stop - start for start, stop in runs)

@@ -1,0 +1,305 @@
+"""What the master knows, in memory: jobs, workers, leases.
+
+Only containers and the smallest honest changes; decisions are in the files named after the verbs.
+A job in memory is one state byte per task, a cursor, run sets for the exceptions, and a `Trail` for
+each task that has a past.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from taskgrid.lifecycle import BYTE, STATE, TaskEvent, TaskState, advance
+from taskgrid.model import CodeVersion, Epoch, JobId, JobNumber, JobSpec, Record, Run, Token, WorkerId
+from taskgrid.scheduler.durations import Durations
+from taskgrid.scheduler.runs import RunSet
+
+_LIVE: Final = re.compile(
+    b"[%c%c%c]+" % tuple(BYTE[s] for s in (TaskState.QUEUED, TaskState.DELAYED, TaskState.LEASED))
+)
+_STATES: Final = tuple(range(len(STATE)))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the scheduler may rely on and must not exceed."""
+
+    lease: float = 30.0
+    """Seconds a lease lasts without a beat."""
+    reconnect_grace: float = 1.0
+    """Seconds a worker's leases outlive its last connection."""
+    max_queued: int = 100_000_000
+    max_jobs: int = 10_000
+    bundle_seconds: float = 0.075
+    """Work per bundle, by a high quantile of the job's durations."""
+    max_bundle: int = 4096
+    """Tasks per bundle."""
+    bundle_bytes: int = 1 << 20
+    """Payload bytes per bundle, about."""
+    lost_workers: int = 5
+    """How often a task may be alone on a worker that is lost."""
+    crashes: int = 3
+    """How often its process may crash or go over its memory limit."""
+
+
+@dataclass(slots=True)
+class Trail:
+    """What must be remembered of a task that did not just run and end."""
+
+    floor: Token | None = None
+    """Reports with a lesser token are stale."""
+    attempts: int = 0
+    """Attempts that ended or were lost."""
+    errors: int = 0
+    crashes: int = 0
+    lost: int = 0
+    alone: bool = False
+    """Lease it alone: it crashed once, or is a suspect."""
+    not_on: str = ""
+    """It waits for a host other than this one."""
+    history: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Row:
+    """An outcome row to be committed with a change; `lines` is None where a report's part has them."""
+
+    sequence: int
+    first: int
+    count: int
+    cancelled: bool = False
+    lines: bytes | None = None
+
+
+@dataclass(slots=True)
+class Change:
+    """What a command decided for one job: records numbered from `first_record`, and outcome rows."""
+
+    job: JobNumber
+    first_record: int
+    records: list[Record]
+    rows: list[Row] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Lease:
+    """A worker's right to the tasks in `runs`, all of them in state leased."""
+
+    token: Token
+    job: JobNumber
+    worker: WorkerId
+    runs: RunSet
+    granted: int
+    """How many tasks it covered at first: 1 means that the task was alone."""
+    expires_at: float
+
+
+@dataclass(slots=True)
+class Worker:
+    """A worker as it enlisted, and what was seen of it since."""
+
+    id: WorkerId
+    name: str
+    host: str
+    pid: int
+    slots: int
+    version: str
+    python: str
+    offers: Mapping[str, CodeVersion]
+    since: float
+    seen_at: float
+    draining: bool = False
+    connections: int = 0
+    gone_at: float | None = None
+    """When its last connection ended."""
+    lost_at: float | None = None
+    held_when_lost: dict[int, tuple[Run, ...]] = field(default_factory=dict)
+    leases: dict[Token, Lease] = field(default_factory=dict)
+    streaks: dict[JobNumber, int] = field(default_factory=dict)
+    """Failed attempts in a row, by job."""
+    done: int = 0
+    nonce: str = ""
+    granted: Sequence[Token] = ()
+    """Leases given for `nonce`, in case the answer was lost."""
+
+
+class Job:
+    """One job's state."""
+
+    def __init__(self, number: JobNumber, spec: JobSpec, at: float) -> None:
+        self.number = number
+        self.spec = spec
+        self.created_at = at
+        self.states = bytearray()
+        self.counts = [0] * len(STATE)
+        self.next_ordinal = 0
+        self.next_record = 0
+        self.next_sequence = 1
+        self.sealed = False
+        self.abandoned = False
+        self.ended_at: float | None = None
+        self.any_code = False
+        self.mark = 0
+        self.mark_record = -1
+        self.marked_at = 0.0
+        self.mark_step = 64
+        self.cursor = 0
+        self.again = RunSet()
+        self.singles = RunSet()
+        self.elsewhere: dict[int, str] = {}
+        self.delayed: list[tuple[float, int]] = []
+        self.doubt = RunSet()
+        self.trails: dict[int, Trail] = {}
+        self.leases: dict[Token, Lease] = {}
+        self.durations = Durations()
+        self.payload_bytes = 1.0
+        self.largest_done = 0
+        self.usage = 0.0
+        self.succeeded_on: set[WorkerId] = set()
+        self.refused = 0
+        self.client_seen = at
+        # Positions that others may see, and those waiting for their commit.
+        self.pending: deque[tuple[int, int, int, tuple[int, ...], bool]] = deque()
+        self.committed_record = -1
+        self.committed_total = 0
+        self.committed_sequence = 0
+        self.committed_counts: tuple[int, ...] = tuple(self.counts)
+        self.committed_ended = False
+
+    @property
+    def id(self) -> JobId:
+        """The client-made id."""
+        return self.spec.id
+
+    @property
+    def total(self) -> int:
+        """Tasks decided so far."""
+        return len(self.states)
+
+    @property
+    def live(self) -> int:
+        """Tasks that have not ended."""
+        counts = self.counts
+        return counts[0] + counts[1] + counts[2]
+
+    @property
+    def ended(self) -> bool:
+        """Say whether the job is complete: sealed, and every task has ended."""
+        return self.sealed and not self.live
+
+    @property
+    def leasable(self) -> int:
+        """Tasks that could go out now, wherever."""
+        fresh = self.committed_total - self.cursor
+        return max(fresh, 0) + len(self.again) + len(self.singles) + len(self.elsewhere)
+
+    def move(self, start: int, stop: int, event: TaskEvent) -> None:
+        """Apply an event to a run of tasks and keep the counts."""
+        before = self.states[start:stop]
+        advance(self.states, start, stop, event)
+        after = self.states[start:stop]
+        counts = self.counts
+        for state in _STATES:
+            counts[state] += after.count(state) - before.count(state)
+
+    def trail(self, index: int) -> Trail:
+        """Return what is remembered of a task, made if it had no past."""
+        return self.trails.setdefault(index, Trail())
+
+    def live_runs(self, start: int = 0, stop: int | None = None) -> Iterator[Run]:
+        """Yield runs of tasks that have not ended."""
+        for found in _LIVE.finditer(self.states, start, self.total if stop is None else stop):
+            yield found.start(), found.end()
+
+    def unqueue(self, start: int, stop: int) -> None:
+        """Take a run out of every waiting line."""
+        for line in (self.again, self.singles, self.doubt):
+            if line:
+                line.remove(start, stop)
+        if self.elsewhere:
+            for index in [index for index in self.elsewhere if start <= index < stop]:
+                del self.elsewhere[index]
+
+    def committed(self, record: int) -> None:
+        """Let others see what rests on records up to and with `record`."""
+        self.committed_record = max(self.committed_record, record)
+        while self.pending and self.pending[0][0] <= record:
+            _, self.committed_total, self.committed_sequence, self.committed_counts, self.committed_ended = (
+                self.pending.popleft()
+            )
+
+    def note_position(self) -> None:
+        """Remember where the state stands, to be seen when the newest record is committed."""
+        self.pending.append((self.next_record - 1, self.total, self.next_sequence - 1, tuple(self.counts), self.ended))
+
+
+class Core:
+    """The whole state: jobs, workers, leases, and this start's epoch."""
+
+    def __init__(self, epoch: Epoch, epochs: Mapping[int, str], limits: Limits, now: float) -> None:
+        self.epoch = epoch
+        self.epochs = dict(epochs)
+        self.limits = limits
+        self.jobs: dict[JobNumber, Job] = {}
+        self.by_id: dict[JobId, Job] = {}
+        self.by_key: dict[str, Job] = {}
+        self.active: dict[JobNumber, Job] = {}
+        self.workers: dict[WorkerId, Worker] = {}
+        self.leases: dict[Token, Lease] = {}
+        self.owner_usage: dict[str, float] = {}
+        self.next_number = 1
+        self.counter = 0
+        self.ticked_at = now
+        self.doubt_until = now
+
+    def new_token(self) -> Token:
+        """Return a token greater than all before."""
+        self.counter += 1
+        return Token(self.epoch.number, self.counter, self.epoch.salt)
+
+    def free_number(self) -> JobNumber:
+        """Return the next job's number."""
+        return JobNumber(self.next_number)
+
+    def add(self, job: Job) -> None:
+        """Take a new or replayed job in."""
+        self.jobs[job.number] = job
+        self.by_id[job.id] = job
+        self.next_number = max(self.next_number, job.number + 1)
+        if job.spec.key:
+            self.by_key[job.spec.key] = job
+        if not job.ended:
+            self.active[job.number] = job
+
+    def forget(self, job: Job) -> None:
+        """Drop an ended job."""
+        self.jobs.pop(job.number, None)
+        self.by_id.pop(job.id, None)
+        self.active.pop(job.number, None)
+        if job.spec.key and self.by_key.get(job.spec.key) is job:
+            del self.by_key[job.spec.key]
+
+    def known_token(self, token: Token) -> bool:
+        """Say whether the token is of this journal's history."""
+        return self.epochs.get(token.epoch) == token.salt
+
+    def drop_lease(self, lease: Lease) -> None:
+        """Forget a lease; its tasks are the caller's business."""
+        self.leases.pop(lease.token, None)
+        if worker := self.workers.get(lease.worker):
+            worker.leases.pop(lease.token, None)
+        if job := self.jobs.get(lease.job):
+            job.leases.pop(lease.token, None)
+
+    def connected(self) -> Iterator[Worker]:
+        """Yield the workers that are there."""
+        return (worker for worker in self.workers.values() if worker.lost_at is None)
+
+    @property
+    def queued(self) -> int:
+        """Tasks that have not ended, over all jobs."""
+        return sum(job.live for job in self.active.values())

@@ -1,0 +1,77 @@
+"""What the state looks like from outside: only what is committed."""
+
+from __future__ import annotations
+
+from taskgrid.lifecycle import STATE, TaskState
+from taskgrid.model import JobView, TaskView, WorkerView
+from taskgrid.scheduler.lease import is_suspected
+from taskgrid.scheduler.state import Core, Job, Worker
+
+
+def job_view(job: Job) -> JobView:
+    """Show a job."""
+    ended = job.committed_ended and job.committed_sequence == job.next_sequence - 1
+    return JobView(
+        id=job.id,
+        number=job.number,
+        function=job.spec.function,
+        name=job.spec.name or job.spec.function.partition(":")[2],
+        owner=job.spec.owner,
+        key=job.spec.key,
+        options=job.spec.options,
+        created_at=job.created_at,
+        ended_at=job.ended_at if ended else None,
+        sealed=job.sealed,
+        abandoned=job.abandoned,
+        complete=ended,
+        counts={state: number for state, number in zip(STATE, job.committed_counts, strict=True) if number},
+        total=sum(job.committed_counts),
+        sequence=job.committed_sequence,
+        refused_reports=job.refused,
+        task_seconds=job.durations.quantile(0.9),
+    )
+
+
+def worker_view(core: Core, worker: Worker) -> WorkerView:
+    """Show a worker."""
+    holds: dict[int, tuple[tuple[int, int], ...]] = dict(worker.held_when_lost)
+    for lease in worker.leases.values():
+        holds[lease.job] = holds.get(lease.job, ()) + lease.runs.runs()
+    return WorkerView(
+        id=worker.id,
+        name=worker.name,
+        host=worker.host,
+        slots=worker.slots,
+        pid=worker.pid,
+        version=worker.version,
+        python=worker.python,
+        functions=tuple(sorted(worker.offers)),
+        connected=worker.lost_at is None,
+        seen_at=worker.seen_at,
+        since=worker.since,
+        lost_at=worker.lost_at,
+        holds=holds,
+        draining=worker.draining,
+        suspected=tuple(
+            number for number in worker.streaks if (job := core.jobs.get(number)) and is_suspected(job, worker)
+        ),
+        done=worker.done,
+    )
+
+
+def task_view(core: Core, job: Job, index: int) -> TaskView:
+    """Show a task."""
+    state = STATE[job.states[index]]
+    trail = job.trails.get(index)
+    holder = next((lease for lease in job.leases.values() if index in lease.runs), None)
+    begun = state is not TaskState.QUEUED and state is not TaskState.DELAYED
+    due = next((at for at, task in job.delayed if task == index), None) if state is TaskState.DELAYED else None
+    return TaskView(
+        job=job.number,
+        index=index,
+        state=state,
+        attempts=(trail.attempts if trail else 0) + begun,
+        due_at=due,
+        worker=core.workers[holder.worker].name if holder and holder.worker in core.workers else "",
+        history=tuple(trail.history) if trail else (),
+    )
