@@ -1,0 +1,256 @@
+"""Behind `submit`: one open job for all calls of one function, sent in chunks of what has gathered.
+
+    submit ──add──▶ gathered ──flusher──▶ accepted ──collector──▶ resolved
+
+A chunk leaves at once when nothing is under way, else with all that has gathered meanwhile, so the
+first call waits for nothing and a burst costs one round trip per 2,000. A stream's tasks are
+numbered here, since nobody else adds to its job. A future belongs to whoever takes it off the
+gathered list or the table of those sent: only that thread resolves it.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import wait
+from typing import Any, NamedTuple, Protocol
+
+from taskgrid.client.control import Control, as_runs
+from taskgrid.client.future import TaskFuture
+from taskgrid.client.link import Link
+from taskgrid.client.outcomes import Codec, decode
+from taskgrid.client.results import replies
+from taskgrid.client.upload import BATCH, EMPTY, Upload, cut
+from taskgrid.errors import ChunkRefused, TaskGridError
+from taskgrid.model import JobNumber, JobSpec
+from taskgrid.transport.protocol import Order, OutcomeRun
+from taskgrid.transport.proxies import TaskQueue
+
+MOST = 1_000_000
+"""Tasks of one stream; the next call opens another job, so that the master can forget this one."""
+
+
+class Pending(NamedTuple):
+    """A call that was not accepted yet."""
+
+    line: bytes
+    future: TaskFuture[Any]
+
+
+class Keeper(Protocol):
+    """What a stream tells whoever holds it."""
+
+    def notice(self, stream: Stream) -> None:
+        """Hear that something is to be sent."""
+
+    def moved(self, stream: Stream, calls: list[Pending]) -> None:
+        """Take the calls of a stream whose job was closed by the master."""
+
+    def ended(self, stream: Stream) -> None:
+        """Hear that nothing of the stream is outstanding, nor will be."""
+
+
+class Stream:
+    """The open job of one function."""
+
+    def __init__(self, spec: JobSpec, codec: Codec, link: Link, keeper: Keeper) -> None:
+        self.upload = Upload(spec)
+        self.idle = 0
+        """Ticks of the flusher since something was sent."""
+        self._codec = codec
+        self._link = link
+        self._keeper = keeper
+        self._changed = threading.Condition(threading.Lock())
+        self._gathered: list[Pending] = []
+        self._sent: dict[int, TaskFuture[Any]] = {}
+        self._made = 0  # calls numbered
+        self._accepted = 0  # of these, in the journal
+        self._noticed = False
+        self._open = True
+        self._over = False  # nothing more will be accepted
+        self._error: TaskGridError | None = None
+        self._collector: threading.Thread | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether calls can be added."""
+        return self._open
+
+    @property
+    def outstanding(self) -> bool:
+        """Whether a future waits for its result."""
+        return bool(self._gathered or self._sent)
+
+    def add(self, call: Pending) -> bool:
+        """Gather one call; False if the stream was closed meanwhile."""
+        with self._changed:
+            if not self._open:
+                return False
+            call.future.owner = self
+            self._gathered.append(call)
+            if self._made + len(self._gathered) >= MOST:
+                self._open = False
+            noticed, self._noticed = self._noticed, True
+        if not noticed:
+            self._keeper.notice(self)
+        return True
+
+    def close(self) -> None:
+        """Take nothing more; what has gathered is sent, and the job sealed."""
+        with self._changed:
+            self._open = False
+        self._keeper.notice(self)
+
+    # ---- the flusher's thread
+
+    def send(self, proxy: TaskQueue) -> None:
+        """Send what has gathered, and seal the job if the stream is closed."""
+        self.idle = 0
+        with self._changed:
+            self._noticed = False
+            closing = not self._open
+            taken = self._number()
+            first = self._made - len(taken)
+        try:
+            self._send(proxy, taken)
+            if closing:
+                self._seal(proxy)
+        except TaskGridError as error:
+            self._refused(taken[self._accepted - first :], error)
+
+    def _number(self) -> list[Pending]:
+        taken, self._gathered = self._gathered, []
+        for index, (_, future) in enumerate(taken, self._made):
+            future.index = index
+            self._sent[index] = future
+        self._made += len(taken)
+        return taken
+
+    def _send(self, proxy: TaskQueue, taken: list[Pending]) -> None:
+        for start in range(0, len(taken), BATCH):
+            for chunk in cut([each.line for each in taken[start : start + BATCH]]):
+                self.upload.send(proxy, chunk)
+                with self._changed:
+                    self._accepted += chunk.count
+                    self._changed.notify_all()
+                self._start_collector()
+
+    def _seal(self, proxy: TaskQueue) -> None:
+        if self.upload.number is None:
+            self._keeper.ended(self)  # no call came, or all were taken back: there is no job
+        else:
+            self.upload.send(proxy, EMPTY, seal=True)
+
+    def _refused(self, lost: list[Pending], error: TaskGridError) -> None:
+        """Close. Calls that were not accepted go to another job if this one was closed, else they fail."""
+        moves = isinstance(error, ChunkRefused) and self.upload.number is not None
+        with self._changed:
+            self._open, self._over = False, True
+            for _, future in lost:
+                self._sent.pop(future.index or 0, None)
+            lost += self._gathered
+            self._gathered = []
+            self._error = error if lost and not moves else None
+        if moves:
+            self._keeper.moved(self, lost)
+        else:
+            _fail([future for _, future in lost], error)
+        with self._changed:
+            self._changed.notify_all()
+        if self._collector is None:
+            self._keeper.ended(self)
+
+    # ---- the collector's thread
+
+    def _start_collector(self) -> None:
+        if self._collector is None:
+            name = f"taskgrid-results-{self.upload.number}"
+            self._collector = threading.Thread(target=self._collect, name=name, daemon=True)
+            self._collector.start()
+
+    def _collect(self) -> None:
+        try:
+            for reply, parts in replies(self._link, self.upload.job, Order.ARRIVAL):
+                for row, part in zip(reply.rows, parts, strict=True):
+                    self._resolve(row, part)
+            left: TaskGridError = TaskGridError(f"job {self.upload.number} ended without this task's result")
+        except TaskGridError as error:
+            left = error
+        with self._changed:
+            self._open = False
+        _fail([future for index in list(self._sent) if (future := self._sent.pop(index, None))], left)
+        self._keeper.ended(self)
+
+    def _resolve(self, row: OutcomeRun, part: bytes) -> None:
+        outcomes = decode(self._codec, self.upload.number or JobNumber(0), row, part).outcomes
+        for index, outcome in enumerate(outcomes, row.first):
+            # Nobody waits for it if it was retried, or given before the cursor was set back.
+            if future := self._sent.pop(index, None):
+                future.resolve(outcome)
+
+    def join(self, within: float | None = None) -> None:
+        """Wait until every result is there."""
+        if self._collector is not None:
+            self._collector.join(within)
+
+    # ---- the callers' threads
+
+    def settle(self) -> None:
+        """Wait until every call made so far is accepted, or raise what stopped it."""
+        with self._changed:
+            goal = self._made + len(self._gathered)
+            self._changed.wait_for(lambda: self._over or self._accepted >= min(goal, self._made + len(self._gathered)))
+            if self._error:
+                raise self._error
+
+    def address(self, index: int) -> str:
+        """Return a task's address, empty before the job has a number."""
+        return "" if self.upload.number is None else f"{self.upload.number}.{index}"
+
+    def cancel(self, future: TaskFuture[Any]) -> bool:
+        """Take the future's task back if no worker holds it; say whether it was so."""
+        if self._withdraw(future):
+            future.end_cancelled()
+            return True
+        accepted = self._await_accepted(future)
+        if future.owner is not self:
+            return future.cancel()
+        if accepted and self._control().cancel_unleased(self.upload.job, future.index or 0):
+            if self._sent.pop(future.index or 0, None):
+                future.end_cancelled()
+            wait([future])  # else the collector has it in hand
+        return future.cancelled()
+
+    def _control(self) -> Control:
+        return Control(self._link.control)
+
+    def _withdraw(self, future: TaskFuture[Any]) -> bool:
+        with self._changed:
+            at = next((at for at, call in enumerate(self._gathered) if call.future is future), None)
+            if at is None:
+                return False
+            del self._gathered[at]
+            self._changed.notify_all()
+            return True
+
+    def _await_accepted(self, future: TaskFuture[Any]) -> bool:
+        index = future.index or 0
+        with self._changed:
+            self._changed.wait_for(lambda: self._over or self._accepted > index)
+            return self._accepted > index
+
+    def cancel_waiting(self) -> None:
+        """Take back every call that no worker holds."""
+        with self._changed:
+            gathered, self._gathered = self._gathered, []
+            self._changed.notify_all()
+        for _, future in gathered:
+            future.end_cancelled()
+        with self._changed:
+            self._changed.wait_for(lambda: self._over or self._accepted >= self._made)
+        if sent := sorted(self._sent):
+            self._control().cancel_waiting(self.upload.job, as_runs(sent))
+
+
+def _fail(futures: list[TaskFuture[Any]], error: TaskGridError) -> None:
+    for future in futures:
+        future.resolve(error)

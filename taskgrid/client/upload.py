@@ -1,0 +1,115 @@
+"""The way of a job's payloads to its master: cut into chunks, numbered, each sent until it is accepted.
+
+Where chunks are cut depends on the items alone, so that the same items under the same key repeat
+the same chunks, and the master answers a repeat as the first time. An iterable is read a batch
+ahead, never whole. Nothing here knows what a payload means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from taskgrid.model import JobId, JobNumber, JobSpec
+from taskgrid.transport.protocol import CUT, SubmitReply, SubmitRequest
+from taskgrid.transport.proxies import TaskQueue
+
+BATCH = 2000
+"""Items of one chunk, unless 1 MiB comes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """`count` payloads, a line each."""
+
+    lines: bytes
+    count: int
+
+
+EMPTY = Chunk(b"", 0)
+
+
+def cut(lines: list[bytes], limit: int = CUT) -> Iterator[Chunk]:
+    """Yield the lines as chunks of at most `limit` bytes, or of one line that is longer."""
+    part = b"\n".join(lines)
+    if len(part) <= limit:
+        yield Chunk(part, len(lines))
+        return
+    start = size = 0
+    for index, line in enumerate(lines):
+        if size and size + len(line) > limit:
+            yield Chunk(b"\n".join(lines[start:index]), index - start)
+            start, size = index, 0
+        size += len(line) + 1
+    yield Chunk(b"\n".join(lines[start:]), len(lines) - start)
+
+
+class Packer:
+    """Makes chunks of items: `encode` is given a batch and the index of its first item."""
+
+    def __init__(self, encode: Callable[[list[Any], int], list[bytes]]) -> None:
+        self._encode = encode
+        self._first = 0
+
+    def pack(self, batch: list[Any]) -> Iterator[Chunk]:
+        """Yield the next items as chunks."""
+        lines = self._encode(batch, self._first)
+        self._first += len(batch)
+        yield from cut(lines)
+
+    def pack_all(self, items: Iterable[Any]) -> Iterator[Chunk]:
+        """Yield all items as chunks, read a batch at a time."""
+        source = iter(items)
+        while batch := list(islice(source, BATCH)):
+            yield from self.pack(batch)
+
+
+class Upload:
+    """One job's chunks in order. Not for several threads at once."""
+
+    def __init__(self, spec: JobSpec) -> None:
+        self.job: JobId = spec.id
+        self.number: JobNumber | None = None
+        """Known once the first chunk is accepted."""
+        self.sealed = False
+        self.accepted = 0
+        """Tasks accepted so far, as the master says."""
+        self._spec = spec
+        self._ordinal = 0
+
+    def send(self, proxy: TaskQueue, chunk: Chunk, *, seal: bool = False) -> None:
+        """Return when the chunk is in the journal. Nothing is sent to a job that is sealed already."""
+        if self.sealed:
+            return
+        reply = self._submit(proxy, chunk, seal=seal)
+        if reply.job != self.job:
+            # The key names an older job: it has all there is, or goes on with the very same chunks.
+            self.job = reply.job
+            self._spec = self._spec.model_copy(update={"id": reply.job})
+            if not reply.sealed:
+                reply = self._submit(proxy, chunk, seal=seal)
+        self.number, self.sealed, self.accepted = reply.number, reply.sealed, reply.total
+        self._ordinal += 1
+
+    def _submit(self, proxy: TaskQueue, chunk: Chunk, *, seal: bool) -> SubmitReply:
+        request = SubmitRequest(
+            job=self.job,
+            ordinal=self._ordinal,
+            count=chunk.count,
+            spec=self._spec if self._ordinal == 0 else None,
+            seal=seal,
+        )
+        reply, _ = proxy.submit(request, (chunk.lines,) if chunk.count else ())
+        return reply
+
+    def send_all(self, proxy: TaskQueue, source: Iterator[Chunk]) -> None:
+        """Send chunk after chunk, the last one as the job's last."""
+        ahead = next(source, EMPTY)
+        while not self.sealed:
+            chunk, following = ahead, next(source, None)
+            self.send(proxy, chunk, seal=following is None)
+            if following is None:
+                return
+            ahead = following
