@@ -1,0 +1,49 @@
+# Every target sets itself up in .venv; a stamp file there spares the next one the wait.
+# PYTHON=... picks the interpreter (3.11 or newer), T=... the tests, ARGS=... goes to the program that is run.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+RUN := .venv/.run
+DEV := .venv/.dev
+T ?= tests
+ARGS ?=
+
+.PHONY: demo test check bench faults docs clean
+.DEFAULT_GOAL := test
+
+demo: $(RUN)  ## a master, two workers and a first job on this machine
+	$(BIN)/taskgrid demo $(ARGS)
+
+test: $(DEV)  ## all tests; T=tests/unit for one floor
+	$(BIN)/python -m pytest $(T) $(ARGS)
+
+check: $(DEV)  ## style, types, the ladder of imports, links and generated pages
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy tests/typing
+	$(BIN)/python docs/generate.py --check
+	$(BIN)/python -m pytest -q tests/architecture
+
+bench: $(RUN)  ## the figures of the README, measured here
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+faults: $(DEV)  ## what breaks, when, and what must hold
+	$(BIN)/python -m pytest -s tests/faults $(ARGS)
+
+docs: $(DEV)  ## write the generated pages of docs/reference
+	$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+
+$(RUN): pyproject.toml
+	@test -n "$(PYTHON)" || { echo 'TaskGrid needs Python 3.11 or newer: make PYTHON=/path/to/python3'; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(DEV): $(RUN)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,check]'
+	@touch $@
