@@ -10,6 +10,9 @@ from taskgrid.scheduler.lease import is_suspected, may_run
 from taskgrid.scheduler.state import Core, Job, Worker
 from taskgrid.scheduler.view import job_view, task_view
 
+STUCK = frozenset({Reason.NO_WORKER, Reason.NOT_OFFERED, Reason.OTHER_CODE})
+"""Reasons that only a person can do away with."""
+
 _Finding = tuple[Reason, str, str, str]
 
 

@@ -121,6 +121,8 @@ class Worker:
     leases: dict[Token, Lease] = field(default_factory=dict)
     streaks: dict[JobNumber, int] = field(default_factory=dict)
     """Failed attempts in a row, by job."""
+    rechecked: set[JobNumber] = field(default_factory=set)
+    """Jobs for whose code it was asked to look again."""
     done: int = 0
     nonce: str = ""
     granted: Sequence[Token] = ()

@@ -114,6 +114,8 @@ class Bundle(Message):
     function: str
     runs: tuple[Run, ...]
     options: TaskOptions
+    code: str = ""
+    """Version of the code that the job means; empty: any."""
     attempts: tuple[tuple[int, int], ...] = ()
     """(task, attempt) where the attempt isn't the first."""
     alone: bool = False
@@ -358,6 +360,8 @@ class SelectRequest(Message):
     selectors: tuple[Selector, ...]
     dry_run: bool = False
     """Say what would be touched, and touch nothing."""
+    only_queued: bool = False
+    """`cancel`: only tasks that no worker holds."""
     limit: int = 1000
 
 

@@ -1,0 +1,195 @@
+"""The result queue's verbs: report, fetch, payloads. Parse, call, answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from taskgrid.errors import TooLarge, UnknownJob, UsageError
+from taskgrid.lifecycle import BYTE, TaskState
+from taskgrid.master.engine import Engine, Waiter
+from taskgrid.model import JobId, Run, Verdict
+from taskgrid.scheduler import report as reporting
+from taskgrid.scheduler.runs import count
+from taskgrid.scheduler.state import Change, Job
+from taskgrid.scheduler.view import job_view
+from taskgrid.transport.protocol import (
+    CUT,
+    Cursor,
+    FetchReply,
+    FetchRequest,
+    Judged,
+    Order,
+    OutcomeRun,
+    Parts,
+    PayloadsReply,
+    PayloadsRequest,
+    Peer,
+    Report,
+    ReportReply,
+    ReportRequest,
+)
+
+_LONGEST_WAIT = 30.0
+_LIVE = (BYTE[TaskState.QUEUED], BYTE[TaskState.DELAYED], BYTE[TaskState.LEASED])
+_Fetched = tuple[list[OutcomeRun], list[bytes], int]
+
+
+class ResultQueue:
+    """What `get_result_queue` gives."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def report(self, peer: Peer, request: ReportRequest, parts: Parts) -> tuple[ReportReply, Parts]:
+        """Judge outcomes, and answer when what was taken is in the journal."""
+        engine = self._engine
+        _check(request.reports, parts)
+        if engine.journal_full:
+            later = tuple((Judged(runs=report.runs, verdict=Verdict.LATER),) for report in request.reports)
+            return ReportReply(reports=later), ()
+        judgements = []
+        with engine.lock:
+            engine.heard(peer, request.worker)
+            tickets = []
+            for report, lines in zip(request.reports, parts, strict=True):
+                judgement = reporting.report(engine.core, request.worker, _outcomes(report), engine.now())
+                judgements.append(judgement)
+                if judgement.change:
+                    cut = _cut(report.runs, lines, judgement.change)
+                    tickets.append(engine.append([judgement.change], lines=cut, source=(report.token, report.number)))
+            engine.wake_if_work()
+        for ticket in tickets[-1:]:
+            if ticket:
+                ticket.wait()
+        answers = [self._verdicts(report, done) for report, done in zip(request.reports, judgements, strict=True)]
+        return ReportReply(reports=tuple(answers)), ()
+
+    def fetch(self, peer: Peer, request: FetchRequest, parts: Parts) -> tuple[FetchReply, Parts]:
+        """Return outcomes after a cursor, at once or when there are some."""
+        del parts
+        engine = self._engine
+        waiter = Waiter(peer.connection)
+        deadline = engine.now() + min(request.wait, _LONGEST_WAIT)
+        while True:
+            with engine.lock:
+                job = self._job(request.job)
+                view = job_view(job)
+                position = self._position(job, request)
+                seen = job.committed_sequence
+                ready = self._ready(job, request.order, position)
+            rows, given, after = self._read(job, request, position) if ready else ([], [], position)
+            left = deadline - engine.now()
+            if rows or view.complete or left <= 0 or waiter.gone or engine.closing:
+                break
+            with engine.lock:
+                if job.committed_sequence != seen or job_view(job).complete:
+                    continue  # there was a commit since we looked
+                engine.sleep_for_job(waiter, job)
+            if not waiter.event.wait(left):
+                with engine.lock:
+                    engine.forget_waiter(waiter)
+        cursor = Cursor(epoch=engine.core.epoch.number, position=after)
+        return FetchReply(rows=tuple(rows), cursor=cursor, job=view), tuple(given)
+
+    def payloads(self, peer: Peer, request: PayloadsRequest, parts: Parts) -> tuple[PayloadsReply, Parts]:
+        """Return the payloads of tasks, up to about a mebibyte."""
+        del peer, parts
+        with self._engine.lock:
+            job = self._job(request.job)
+            start = request.run[0]
+            most = max(1, int(CUT / job.payload_bytes))
+            stop = min(request.run[1], job.committed_total, start + most)
+        if start >= stop:
+            return PayloadsReply(run=(start, start)), ()
+        return PayloadsReply(run=(start, stop)), (self._engine.journal.read_payloads(job.number, start, stop),)
+
+    def _job(self, identity: JobId) -> Job:
+        job = self._engine.core.by_id.get(identity)
+        if job is None:
+            raise UnknownJob(
+                "there is no such job",
+                why="it never was, or it was forgotten",
+                hint="taskgrid jobs lists those there are",
+            )
+        return job
+
+    def _position(self, job: Job, request: FetchRequest) -> int:
+        """Return where to read on; a cursor beyond the journal's end is put there."""
+        if request.order is Order.INDEX:
+            return min(request.cursor.position, job.committed_total)
+        return min(request.cursor.position, job.committed_sequence)
+
+    def _ready(self, job: Job, order: Order, position: int) -> bool:
+        if order is Order.ARRIVAL:
+            return position < job.committed_sequence
+        return position < job.committed_total and job.states[position] not in _LIVE
+
+    def _read(self, job: Job, request: FetchRequest, position: int) -> _Fetched:
+        journal = self._engine.journal
+        if request.order is Order.ARRIVAL:
+            rows = journal.read_arrivals(job.number, position, request.limit)
+            runs = [OutcomeRun(first=row.first, count=row.count, cancelled=row.cancelled) for row in rows]
+            return runs, [row.lines for row in rows], rows[-1].sequence if rows else position
+        pieces = journal.read_index(job.number, position, job.committed_total, request.limit)
+        runs = [OutcomeRun(first=piece.first, count=piece.count, cancelled=piece.cancelled) for piece in pieces]
+        return runs, [piece.lines for piece in pieces], pieces[-1].first + pieces[-1].count if pieces else position
+
+    def _verdicts(self, report: Report, judgement: reporting.Judgement) -> tuple[Judged, ...]:
+        by_verdict: dict[Verdict, list[Run]] = {}
+        for run, verdict in judgement.verdicts:
+            if verdict is not None:
+                by_verdict.setdefault(verdict, []).append(run)
+                continue
+            for piece, theirs in self._owners(report, run):
+                by_verdict.setdefault(theirs, []).append(piece)
+        return tuple(Judged(runs=tuple(runs), verdict=verdict) for verdict, runs in by_verdict.items())
+
+    def _owners(self, report: Report, run: Run) -> list[tuple[Run, Verdict]]:
+        """Tell tasks that ended under this token from those that ended otherwise."""
+        self._engine.journal.flush()
+        pieces = self._engine.journal.read_index(report.job, *run, limit=1 << 40)
+        return [
+            ((piece.first, piece.first + piece.count), Verdict.YOURS if piece.token == report.token else Verdict.STALE)
+            for piece in pieces
+        ]
+
+
+def _outcomes(report: Report) -> reporting.Outcomes:
+    return reporting.Outcomes(
+        token=report.token,
+        number=report.number,
+        job=report.job,
+        runs=report.runs,
+        faults={failed.index: reporting.Fault(failed.cause, failed.type, failed.summary) for failed in report.failures},
+        seconds=report.seconds,
+        durations=report.durations,
+    )
+
+
+def _check(reports: Sequence[Report], parts: Parts) -> None:
+    if len(reports) != len(parts):
+        raise UsageError(f"{len(reports)} reports came with {len(parts)} parts")
+    for report, lines in zip(reports, parts, strict=True):
+        if lines.count(b"\n") + 1 != count(report.runs):
+            raise UsageError(f"a report of {count(report.runs)} tasks came with another number of outcomes")
+        if len(lines) > 4 * CUT and count(report.runs) > 1:
+            raise TooLarge(f"a report of {len(lines):,} bytes", why=f"reports are cut at {CUT:,}")
+
+
+def _cut(runs: Sequence[Run], lines: bytes, change: Change) -> list[bytes]:
+    """Cut a report's lines into those of its outcome rows; the usual report is one row, and not cut at all."""
+    rows = change.rows
+    if len(rows) == 1 and len(runs) == 1 and runs[0] == (rows[0].first, rows[0].first + rows[0].count):
+        return [lines]
+    split = lines.split(b"\n")
+    offsets: list[tuple[Run, int]] = []
+    at = 0
+    for start, stop in runs:
+        offsets.append(((start, stop), at))
+        at += stop - start
+    cut = []
+    for row in rows:
+        (start, _), offset = next((run, at) for run, at in offsets if run[0] <= row.first < run[1])
+        low = offset + row.first - start
+        cut.append(b"\n".join(split[low : low + row.count]))
+    return cut

@@ -1,0 +1,200 @@
+"""The task queue's verbs: submit, lease, extend, release. Parse, call, answer."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+from taskgrid.errors import Busy, ChunkRefused, UsageError
+from taskgrid.journal.protocol import ChunkRow
+from taskgrid.master.engine import Engine, Ticket, Waiter
+from taskgrid.model import WorkerId
+from taskgrid.scheduler import lease as leasing
+from taskgrid.scheduler import submit as submitting
+from taskgrid.scheduler import workers
+from taskgrid.scheduler.state import Job
+from taskgrid.transport.protocol import (
+    CUT,
+    Bundle,
+    Drop,
+    Empty,
+    ExtendReply,
+    ExtendRequest,
+    HeldLease,
+    LeaseReply,
+    LeaseRequest,
+    Parts,
+    Peer,
+    Recheck,
+    ReleaseRequest,
+    SubmitReply,
+    SubmitRequest,
+)
+
+_LONGEST_WAIT = 30.0
+_REPLY_BYTES = 6 * CUT
+
+
+class TaskQueue:
+    """What `get_task_queue` gives."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def submit(self, peer: Peer, request: SubmitRequest, parts: Parts) -> tuple[SubmitReply, Parts]:
+        """Accept a chunk, and answer when it is in the journal."""
+        del peer
+        engine = self._engine
+        lines = _checked(request, parts)
+        if not engine.journal.room():
+            raise Busy("the master's disk is almost full", why=engine.journal.path, hint="free space there, then go on")
+        chunk = submitting.Chunk(request.job, request.ordinal, request.count, len(lines), request.seal, request.spec)
+        with engine.lock:
+            done = submitting.submit(engine.core, chunk, engine.now())
+            row = ChunkRow(request.ordinal, done.first, request.count, lines) if request.count else None
+            ticket = engine.append([done.change] if done.change else [], chunk=row)
+            ticket = ticket or engine.ticket(done.job, done.job.next_record - 1)
+            reply = _accepted(done.job, done.first)
+        if ticket:
+            ticket.wait()
+        if done.repeat:
+            reply = reply.model_copy(update={"first": self._first_time(done.job, request, lines)})
+        return reply, ()
+
+    def lease(self, peer: Peer, request: LeaseRequest, parts: Parts) -> tuple[LeaseReply, Parts]:
+        """Give work to a worker, at once or when there is some."""
+        del parts
+        engine = self._engine
+        waiter = Waiter(peer.connection)
+        deadline = engine.now() + min(request.wait, _LONGEST_WAIT)
+        while True:
+            with engine.lock:
+                engine.heard(peer, request.worker)
+                answer = leasing.lease(engine.core, request.worker, request.nonce, request.bundles, engine.now())
+                engine.append(answer.changes)
+                tickets = [engine.ticket(job, record) for job, record in answer.rests_on.items()]
+                recheck = _recheck(engine, request.worker) if not answer.grants else ()
+                left = deadline - engine.now()
+                done = answer.grants or not answer.known or recheck or left <= 0 or waiter.gone or engine.closing
+                if not done:
+                    engine.sleep_for_work(waiter)
+            if done:
+                break
+            if not waiter.event.wait(left):
+                with engine.lock:
+                    engine.forget_waiter(waiter)
+        return self._granted(answer, tickets, recheck)
+
+    def extend(self, peer: Peer, request: ExtendRequest, parts: Parts) -> tuple[ExtendReply, Parts]:
+        """Hear a worker's beat."""
+        del parts
+        engine = self._engine
+        held = [workers.Held(lease.token, lease.job, lease.runs) for lease in request.leases]
+        with engine.lock:
+            engine.heard(peer, request.worker)
+            gone = workers.extend(engine.core, request.worker, held, engine.now())
+            recheck = _recheck(engine, request.worker, again=True)
+        drop = tuple(Drop(token=lost.token, runs=tuple(lost.runs), cancelled=lost.cancelled) for lost in gone or ())
+        return ExtendReply(known=gone is not None, ttl=engine.core.limits.lease, drop=drop, recheck=recheck), ()
+
+    def release(self, peer: Peer, request: ReleaseRequest, parts: Parts) -> tuple[Empty, Parts]:
+        """Take back tasks that were not begun."""
+        del parts
+        engine = self._engine
+        with engine.lock:
+            engine.heard(peer, request.worker)
+            workers.release(engine.core, request.worker, [_held(lease) for lease in request.leases])
+            engine.wake()
+        return Empty(), ()
+
+    def _first_time(self, job: Job, request: SubmitRequest, lines: bytes) -> int:
+        """Answer a repeated chunk as the first time; refuse the same ordinal with other content."""
+        if not request.count:
+            return job.total
+        stored = self._engine.journal.read_chunk(job.number, request.ordinal)
+        if stored is None or (stored.count, stored.digest) != (request.count, zlib.crc32(lines)):
+            raise ChunkRefused(
+                f"chunk {request.ordinal} of job {job.number} was accepted with other content",
+                why="a chunk may be repeated, not changed",
+                hint="submit a new job, or use another key",
+            )
+        return stored.first
+
+    def _granted(
+        self, answer: leasing.Leases, tickets: Sequence[Ticket | None], recheck: tuple[Recheck, ...]
+    ) -> tuple[LeaseReply, Parts]:
+        for ticket in tickets:
+            if ticket:
+                ticket.wait()
+        bundles: list[Bundle] = []
+        parts: list[bytes] = []
+        size = 0
+        for grant in answer.grants:
+            if size > _REPLY_BYTES:
+                self._give_back(grant)
+                continue
+            runs = grant.lease.runs.runs()
+            payloads = b"\n".join(self._engine.journal.read_payloads(grant.job.number, *run) for run in runs)
+            bundles.append(_bundle(grant, runs))
+            parts.append(payloads)
+            size += len(payloads)
+        reply = LeaseReply(
+            known=answer.known, bundles=tuple(bundles), ttl=self._engine.core.limits.lease, recheck=recheck
+        )
+        return reply, tuple(parts)
+
+    def _give_back(self, grant: leasing.Grant) -> None:
+        """Return a grant that the answer has no room for."""
+        lease = grant.lease
+        with self._engine.lock:
+            held = workers.Held(lease.token, lease.job, lease.runs.runs())
+            workers.release(self._engine.core, lease.worker, [held])
+
+
+def _held(lease: HeldLease) -> workers.Held:
+    return workers.Held(lease.token, lease.job, lease.runs)
+
+
+def _checked(request: SubmitRequest, parts: Parts) -> bytes:
+    lines = parts[0] if parts else b""
+    if (lines.count(b"\n") + 1 if lines else 0) != request.count:
+        raise UsageError(f"a chunk of {request.count} tasks came with another number of payloads")
+    return lines
+
+
+def _accepted(job: Job, first: int) -> SubmitReply:
+    sealed = job.sealed and not (job.abandoned and job.spec.key)
+    return SubmitReply(job=job.id, number=job.number, first=first, total=job.total, sealed=sealed)
+
+
+def _bundle(grant: leasing.Grant, runs: tuple[tuple[int, int], ...]) -> Bundle:
+    spec = grant.job.spec
+    return Bundle(
+        token=grant.lease.token,
+        job=grant.job.number,
+        function=spec.function,
+        runs=runs,
+        options=spec.options,
+        code=spec.code.version,
+        attempts=grant.attempts,
+        alone=grant.alone,
+    )
+
+
+def _recheck(engine: Engine, worker_id: WorkerId, *, again: bool = False) -> tuple[Recheck, ...]:
+    """Name functions whose code this worker should look at again: some job waits for other code.
+
+    A lease request is told once per job, or the worker would ask in a circle; a beat is told each time.
+    """
+    worker = engine.core.workers.get(worker_id)
+    if worker is None:
+        return ()
+    waiting = [
+        job
+        for job in engine.core.active.values()
+        if job.spec.function in worker.offers
+        and not leasing.may_run(job, worker)
+        and (again or job.number not in worker.rechecked)
+    ]
+    worker.rechecked.update(job.number for job in waiting)
+    return tuple(Recheck(function=job.spec.function, code=job.spec.code) for job in waiting)
