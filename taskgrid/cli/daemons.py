@@ -1,0 +1,198 @@
+"""Commands that serve: `master` and `worker`.
+
+Each reads its settings and hands over to its room; what comes back is the exit status. `master`
+prints what to run on the other machines once it serves.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from taskgrid.cli import pages
+from taskgrid.cli.options import DieWithParent, Functions, KeyFile, ModulePath, Server, servers
+
+if TYPE_CHECKING:
+    from taskgrid.master import Ready
+
+
+def master(
+    *,
+    host: Annotated[str | None, typer.Option("--host", help="Address to listen on. [default: every interface]")] = None,
+    port: Annotated[int | None, typer.Option("--port", help="TCP port; 0 picks a free one. [default: 7117]")] = None,
+    journal: Annotated[
+        str | None, typer.Option("--journal", metavar="FILE", help="The journal's file, or `memory`.")
+    ] = None,
+    durability: Annotated[
+        str | None, typer.Option("--durability", help="What an accepted task survives: power, process or none.")
+    ] = None,
+    key_file: Annotated[
+        Path | None, typer.Option("--key-file", metavar="FILE", help="The key's file; made on first start.")
+    ] = None,
+    tls: Annotated[
+        bool | None, typer.Option("--tls/--no-tls", help="TLS. [default: on unless the address is loopback]")
+    ] = None,
+    lease: Annotated[
+        str | None, typer.Option("--lease", metavar="TIME", help="How long a lease lasts without a beat.")
+    ] = None,
+    beat: Annotated[
+        str | None, typer.Option("--beat", metavar="TIME", help="How often workers say that they are alive.")
+    ] = None,
+    reconnect_grace: Annotated[
+        str | None,
+        typer.Option("--reconnect-grace", metavar="TIME", help="How long leases outlive a worker's last connection."),
+    ] = None,
+    stock_port: Annotated[
+        int | None, typer.Option("--stock-port", help="A second port for standard-library clients. [default: off]")
+    ] = None,
+    stock_host: Annotated[str | None, typer.Option("--stock-host", help="Address of the stock port.")] = None,
+    stock_key_file: Annotated[
+        Path | None, typer.Option("--stock-key-file", metavar="FILE", help="The stock port's own key.")
+    ] = None,
+    max_connections: Annotated[int | None, typer.Option("--max-connections", help="Connections at once.")] = None,
+    max_queued: Annotated[
+        int | None, typer.Option("--max-queued", help="Tasks that have not ended, over all jobs.")
+    ] = None,
+    max_jobs: Annotated[int | None, typer.Option("--max-jobs", help="Jobs kept.")] = None,
+    retention: Annotated[
+        str | None, typer.Option("--retention", metavar="TIME", help="How long a finished job is kept.")
+    ] = None,
+    retention_bytes: Annotated[
+        str | None,
+        typer.Option("--retention-bytes", metavar="SIZE", help="Journal size from which old jobs are forgotten."),
+    ] = None,
+    ready_file: Annotated[
+        Path | None, typer.Option("--ready-file", hidden=True, help="Written once it serves.")
+    ] = None,
+    ends_with_parent: DieWithParent = False,
+) -> None:
+    """Start the master; prints what to run on the other machines."""
+    flags = _flags(locals())
+    _follow_parent(ends_with_parent)
+    from taskgrid.cli.load import load
+    from taskgrid.master import run_master
+    from taskgrid.settings import MasterSettings
+
+    raise typer.Exit(run_master(load(MasterSettings, flags), ready=partial(_announce, ready_file)))
+
+
+def worker(
+    *,
+    server: Server = None,
+    key_file: KeyFile = None,
+    slots: Annotated[
+        int | None, typer.Option("--slots", metavar="N", help="Tasks run at once. [default: one per core]")
+    ] = None,
+    functions: Functions = None,
+    path: ModulePath = None,
+    name: Annotated[str | None, typer.Option("--name", help="What people call it. [default: host and process]")] = None,
+    drain_timeout: Annotated[
+        str | None,
+        typer.Option("--drain-timeout", metavar="TIME", help="How long what runs may go on after Ctrl-C or SIGTERM."),
+    ] = None,
+    max_tasks_per_child: Annotated[
+        int | None, typer.Option("--max-tasks-per-child", metavar="N", help="Replace a child process after N tasks.")
+    ] = None,
+    memory_limit: Annotated[
+        str | None,
+        typer.Option("--memory-limit", metavar="SIZE", help="Memory one task process may use, as 2GiB."),
+    ] = None,
+    max_result_bytes: Annotated[
+        str | None, typer.Option("--max-result-bytes", metavar="SIZE", help="The largest value of a task, as JSON.")
+    ] = None,
+    max_buffer_bytes: Annotated[
+        str | None,
+        typer.Option("--max-buffer-bytes", metavar="SIZE", help="Outcomes kept while the master can't take them."),
+    ] = None,
+    any_function: Annotated[
+        bool, typer.Option("--any-function", hidden=True, help="Offer whatever this user can import.")
+    ] = False,
+    main_file: Annotated[
+        Path | None, typer.Option("--main", hidden=True, help="The script that `__main__` functions are of.")
+    ] = None,
+    ends_with_parent: DieWithParent = False,
+) -> None:
+    """Start a worker: take tasks from the master and run them, until Ctrl-C drains it."""
+    flags = _flags(locals()) | {"server": servers(server)}
+    _follow_parent(ends_with_parent)
+    from taskgrid.cli.load import load
+    from taskgrid.settings import WorkerSettings
+    from taskgrid.worker import run_worker
+
+    settings = load(WorkerSettings, flags)
+    raise typer.Exit(run_worker(settings, any_function=any_function, main=main_file))
+
+
+_NO_SETTINGS = {"ready_file", "ends_with_parent", "any_function", "main_file"}
+
+
+def _flags(given: dict[str, Any]) -> dict[str, Any]:
+    """Return a command's parameters by the names of the settings; lists that are empty were not given."""
+    named = {name: value for name, value in given.items() if name not in _NO_SETTINGS}
+    return {name: None if value == [] else value for name, value in named.items()}
+
+
+def _follow_parent(wanted: bool) -> None:
+    if wanted:
+        from taskgrid.cli.parent import die_with_parent
+
+        die_with_parent()
+
+
+def _announce(ready_file: Path | None, ready: Ready) -> None:
+    from taskgrid.cli.parent import write_ready
+    from taskgrid.transport.known import remember
+
+    host, port = ready.address
+    reached = f"127.0.0.1:{port}" if host in {"0.0.0.0", "::"} else f"{_bracketed(host)}:{port}"  # noqa: S104  # compared
+    remember(reached, Path(ready.key_file))
+    if ready_file is not None:
+        write_ready(ready_file, server=reached, key_file=str(ready.key_file))
+    else:
+        sys.stderr.write(_welcome(ready))
+        sys.stderr.flush()
+
+
+def _welcome(ready: Ready) -> str:
+    host, port = ready.address
+    local = host.startswith("127.") or host == "::1"
+    name = f"{_machine(host)}:{port}" if port != 7117 else _machine(host)
+    lines = [
+        f"TaskGrid's master serves {host}:{port}{' with TLS' if ready.tls else ''}; journal {ready.journal}",
+        *([ready.recovered] if ready.recovered else []),
+        *([f"Standard-library clients: {ready.stock_address}"] if ready.stock_address else []),
+        "",
+        *([] if local else ["Once on each other machine (it asks for the key: `taskgrid key show` here shows it):"]),
+        *([] if local else [f"    taskgrid join {name}", "Then, on as many as you like:"]),
+        f"    taskgrid worker --server {name} --functions MODULE",
+        "",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _machine(host: str) -> str:
+    if host in {"0.0.0.0", "::"}:  # noqa: S104  # compared, not bound
+        import socket
+
+        return socket.gethostname()
+    return _bracketed(host)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the app."""
+    app.command(
+        rich_help_panel=pages.GRID,
+        epilog=pages.example("taskgrid master", "taskgrid master --port 7200 --retention 30d"),
+    )(master)
+    app.command(
+        rich_help_panel=pages.GRID,
+        epilog=pages.example("taskgrid worker --server master-host --functions mylogs", "taskgrid worker --slots 4"),
+    )(worker)

@@ -1,0 +1,106 @@
+"""The way from a command to its master: settings, the known masters, one connection, typed calls.
+
+Also where words of the command line that only a master can resolve become jobs: ranges of numbers,
+and whose `last` and `all` are. Renders nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from taskgrid.cli.load import PREFIX, config_files, load
+from taskgrid.cli.selectors import Named, to_selector
+from taskgrid.errors import UnknownJob
+from taskgrid.settings import GridSettings
+
+if TYPE_CHECKING:
+    from taskgrid.client.control import Control
+    from taskgrid.client.link import Link
+    from taskgrid.model import JobView
+    from taskgrid.transport.protocol import Selector
+
+_FOUND_WITHOUT_SETTINGS = {"server", "key_file"}
+_MOST_JOBS = 10_000
+
+
+def settings(servers: tuple[str, ...] | None, key_file: Path | None) -> GridSettings:
+    """Return the client's settings; cheap when no file and no variable has any."""
+    flags = {"server": servers, "key_file": key_file}
+    # `find_master` reads TASKGRID_SERVER and TASKGRID_KEY_FILE itself: health checks stay under 0.3 s.
+    others = [name for name in GridSettings.model_fields if name not in _FOUND_WITHOUT_SETTINGS]
+    if config_files() or any(PREFIX + name.upper() in os.environ for name in others):
+        return load(GridSettings, flags)
+    return GridSettings(server=servers or (), key_file=key_file)
+
+
+@contextmanager
+def control(servers: tuple[str, ...] | None, key_file: Path | None) -> Iterator[Control]:
+    """Open a connection for control calls and close it at the end.
+
+    Raises `MasterUnreachable`, `NotLetIn` or `VersionMismatch` when that fails at once.
+    """
+    from taskgrid.client.control import Control
+    from taskgrid.transport.known import find_master
+    from taskgrid.transport.manager import GridManager
+
+    chosen = settings(servers, key_file)
+    door = find_master(chosen.server, chosen.key_file)
+    opened = GridManager(
+        door.servers,
+        door.key,
+        connect_timeout=chosen.connect_timeout.total_seconds(),
+        reconnect_for=chosen.connect_timeout.total_seconds(),  # a question is asked again, not waited for
+    )
+    try:
+        opened.connect()
+        yield Control(opened.get_control())
+    finally:
+        opened.close()
+
+
+@contextmanager
+def link(servers: tuple[str, ...] | None, key_file: Path | None) -> Iterator[tuple[Link, GridSettings]]:
+    """Open connections for work: to submit, to fetch, and to watch beside it."""
+    from taskgrid.client.link import Link
+
+    chosen = settings(servers, key_file)
+    opened = Link(chosen)
+    try:
+        opened.connect()
+        yield opened, chosen
+    finally:
+        opened.close()
+
+
+def selected(grid: Control, named: Sequence[Named], *, everyone: bool = False) -> tuple[Selector, ...]:
+    """Return the protocol's selectors; a range of jobs becomes those of its jobs that exist."""
+    owner = own() if not everyone and any(one.word for one in named) else None
+    selectors: list[Selector] = []
+    for one in named:
+        ranges = one.last > one.first
+        selectors += _range(grid, one) if ranges else [to_selector(one, owner=owner)]
+    return tuple(selectors)
+
+
+def one_job(grid: Control, named: Named, *, everyone: bool = False) -> JobView:
+    """Return the job that a selector stands for. Raises `UnknownJob`."""
+    return grid.job(selected(grid, [named._replace(runs=())], everyone=everyone)[0])
+
+
+def own() -> str:
+    """Return who the caller is, as clients sign their jobs."""
+    from taskgrid.client.owner import owner
+
+    return owner()
+
+
+def _range(grid: Control, named: Named) -> list[Selector]:
+    jobs = grid.jobs(limit=_MOST_JOBS)
+    numbers = sorted(job.number for job in jobs if named.first <= job.number <= named.last)
+    if not numbers:
+        raise UnknownJob(f"no job from {named.first} to {named.last}", hint="`taskgrid jobs --everyone` lists all")
+    return [to_selector(Named(number, number), owner=None) for number in numbers]

@@ -1,0 +1,152 @@
+"""One `taskgrid map` from its items to its last line: a thread sends while this one prints.
+
+An interrupt cancels the job and says so; a kill leaves it running, sealed by the master at what was
+accepted. When sending fails, what was accepted is cancelled, so that printing comes to its end and
+the failure is told.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from taskgrid.cli.outcomes import as_objects, as_values
+from taskgrid.cli.progress import summary
+from taskgrid.cli.reader import Reader, writing
+from taskgrid.cli.tables import ended, failed
+from taskgrid.cli.terminal import say
+from taskgrid.cli.watching import Watcher
+from taskgrid.client.beat import Beat
+from taskgrid.client.control import Control
+from taskgrid.client.upload import EMPTY, Packer, Upload
+from taskgrid.errors import TaskGridError, TooLarge
+from taskgrid.transport.protocol import Selector
+
+if TYPE_CHECKING:
+    from taskgrid.client.link import Link
+    from taskgrid.client.upload import Chunk
+    from taskgrid.model import JobSpec, JobView
+    from taskgrid.settings import GridSettings
+
+
+class Show(NamedTuple):
+    """Where results go, and whether bare."""
+
+    out: Path | None
+    values: bool
+
+
+def packed(lines: Iterator[bytes], settings: GridSettings) -> Iterator[Chunk]:
+    """Return payload lines as the chunks they travel in."""
+
+    def as_they_are(batch: list[bytes], first: int) -> list[bytes]:
+        _refuse_large(batch, first, settings.max_payload_bytes)
+        return batch
+
+    return Packer(as_they_are).pack_all(lines)
+
+
+def _refuse_large(batch: list[bytes], first: int, limit: int) -> None:
+    if max(map(len, batch)) <= limit:
+        return
+    index, size = next((index, len(line)) for index, line in enumerate(batch, first) if len(line) > limit)
+    raise TooLarge(
+        f"item {index} is {size:,} bytes as JSON",
+        why=f"a payload may have {limit:,} bytes (max_payload_bytes)",
+        hint="Write it to shared storage and pass its path",
+    )
+
+
+class Mapping:
+    """A job that is submitted and read at once."""
+
+    def __init__(self, link: Link, spec: JobSpec, show: Show) -> None:
+        self._link = link
+        self._show = show
+        self._control = Control(link.control)
+        self._watcher = Watcher(link)
+        self._upload = Upload(spec)
+        self._beat = Beat(link)
+        self._known = threading.Event()
+        self._error: BaseException | None = None
+
+    def run(self, chunks: Iterator[Chunk]) -> JobView:
+        """Return the job as it ended, its results printed."""
+        began = time.monotonic()
+        sender = threading.Thread(target=self._send, args=(chunks,), name="taskgrid-sender", daemon=True)
+        with self._watcher:
+            sender.start()
+            try:
+                self._known.wait()
+                self._print()
+            except KeyboardInterrupt:
+                self._watcher.make_room()
+                self._interrupted()
+                raise
+        if self._error is not None:
+            raise self._error
+        return self._summed_up(time.monotonic() - began)
+
+    def _send(self, chunks: Iterator[Chunk]) -> None:
+        try:
+            with self._beat.of(self._upload), self._link.tasks() as proxy:
+                self._upload.send_all(proxy, self._noticing(chunks))
+        except BaseException as error:  # noqa: BLE001  # told by the thread that prints
+            self._error = error
+            self._take_back()
+        finally:
+            self._beat.stop()
+            self._known.set()
+
+    def _noticing(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        """Pass chunks on, and notice when the first was accepted: before the third is asked for."""
+        for chunk in chunks:
+            if self._upload.number is not None:
+                self._known.set()
+            yield chunk
+
+    def _take_back(self) -> None:
+        if self._upload.number is None:
+            return
+        with suppress(TaskGridError), self._link.tasks() as proxy:
+            self._upload.send(proxy, EMPTY, seal=True)
+            self._control.cancel(self._selector())
+
+    def _print(self) -> None:
+        if self._upload.number is None:
+            return
+        self._watcher.watch(self._upload.job)
+        reader = Reader(self._link, self._upload.job, self._upload.number)
+        with writing(self._show.out) as target:
+            shared = self._show.out is None and sys.stdout.isatty()
+            for outcomes in reader.in_order():
+                values = self._show.values
+                lines = as_values(outcomes) if values else as_objects(outcomes, reader.payloads(outcomes.run))
+                if shared:
+                    self._watcher.make_room()
+                target.write(b"\n".join(lines) + b"\n")
+                target.flush()
+
+    def _interrupted(self) -> None:
+        if self._upload.number is None:
+            say("interrupted before anything was accepted")
+            return
+        before = self._control.job(self._selector())
+        self._control.cancel(self._selector())
+        say(f"cancelled job {before.number}: {ended(before):,} of {before.total:,} tasks had ended")
+
+    def _summed_up(self, seconds: float) -> JobView:
+        view = self._control.job(self._selector())
+        if sys.stderr.isatty() or failed(view):
+            say(summary(view, seconds))
+        if failed(view):
+            say(f"  next: taskgrid results {view.number} --failed")
+        return view
+
+    def _selector(self) -> Selector:
+        return Selector(job=self._upload.job)
