@@ -1,0 +1,205 @@
+"""What a worker runs: the functions that are *defined* in the modules its owner named.
+
+The table is made once, at start; a name from the wire only looks something up in it. A module's
+imported names are not walked: a function is offered if its `__module__` is the module it was found
+in and its `__qualname__` the name it was found under. An agent never imports user code: it asks a
+child process what the table would hold (`offers_in_subprocess`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pkgutil
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any, Final
+
+from taskgrid.errors import BY_CODE, FunctionRefused, TaskGridError
+from taskgrid.functions.code import code_version
+from taskgrid.functions.decorator import options_of
+from taskgrid.functions.naming import load_main
+from taskgrid.functions.runner import MAX_RESULT, Runner
+from taskgrid.model.job import CodeVersion, TaskOptions
+
+Offer = tuple[str, CodeVersion, TaskOptions]
+"""A function's name, whose code it is, and what `@task` says of it."""
+
+IMPORT_TIME: Final = 120.0
+"""Seconds that importing all offered modules may take."""
+
+
+class Offers:
+    """The table of functions that this process runs."""
+
+    def __init__(self, functions: dict[str, Callable[..., Any]], *, max_result: int = MAX_RESULT) -> None:
+        """Take functions by name; `max_result` is the most bytes a value's JSON may have."""
+        self._functions = functions
+        self._runners: dict[str, Runner] = {}
+        self._max_result = max_result
+
+    @classmethod
+    def of(
+        cls,
+        modules: Sequence[str],
+        *,
+        paths: Sequence[Path | str] = (),
+        main: Path | None = None,
+        max_result: int = MAX_RESULT,
+    ) -> Offers:
+        """Import the modules, and packages with all their modules, and offer the functions defined in them.
+
+        The current folder and then `paths` go first on this process's module path. `main` is a script
+        whose functions are offered too. Raises FunctionRefused, with the folders looked in, if one
+        can't be imported.
+        """
+        _extend_path(paths)
+        loaded = [module for name in modules for module in _with_submodules(name)]
+        if main is not None:
+            loaded.append(_loaded_main(main))
+        functions: dict[str, Callable[..., Any]] = {
+            f"{module.__name__}:{f.__name__}": f for module in loaded for f in _defined_in(module)
+        }
+        return cls(functions, max_result=max_result)
+
+    def names(self) -> list[str]:
+        """Return the names of all functions offered, sorted."""
+        return sorted(self._functions)
+
+    def code(self, name: str, *, refresh: bool = False) -> CodeVersion:
+        """Return whose code a function is; `refresh` looks at the files again."""
+        return code_version(self._function(name), refresh=refresh)
+
+    def options(self, name: str) -> TaskOptions:
+        """Return what `@task` says of a function."""
+        return options_of(self._function(name))
+
+    def runner(self, name: str) -> Runner:
+        """Return the runner of a function; FunctionRefused if it is not offered or can't be typed."""
+        if name not in self._runners:
+            self._runners[name] = Runner(self._function(name), max_result=self._max_result)
+        return self._runners[name]
+
+    def close(self) -> None:
+        """Close all runners."""
+        for runner in self._runners.values():
+            runner.close()
+        self._runners.clear()
+
+    def _function(self, name: str) -> Callable[..., Any]:
+        if name not in self._functions:
+            raise FunctionRefused(
+                f"{name} is not offered here",
+                why=f"Offered are {', '.join(self.names()[:20]) or 'no functions'}.",
+                hint="Start the worker with --functions naming its module.",
+            )
+        return self._functions[name]
+
+
+def offers_in_subprocess(
+    modules: Sequence[str],
+    paths: Sequence[Path | str] = (),
+    *,
+    main: Path | None = None,
+    within: float = IMPORT_TIME,
+) -> list[Offer]:
+    """Return what `Offers.of` would offer, without importing user code into this process.
+
+    Raises what it would raise; FunctionRefused too if that takes longer than `within` seconds.
+    """
+    request = {"modules": list(modules), "paths": [str(path) for path in paths], "main": main and str(main)}
+    command = [sys.executable, "-c", "from taskgrid.functions.offers import _answer; _answer()"]
+    try:
+        child = subprocess.run(  # noqa: S603  # this interpreter, and the request goes by stdin
+            command, input=json.dumps(request).encode(), capture_output=True, timeout=within, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise FunctionRefused(
+            f"importing {', '.join(modules)} took longer than {within:g} s",
+            hint="Move what runs at import time into functions.",
+        ) from None
+    if child.returncode:
+        raise FunctionRefused(
+            f"importing {', '.join(modules)} ended the process with status {child.returncode}",
+            why=child.stderr.decode(errors="replace")[-2000:].strip(),
+        )
+    return _read_answer(json.loads(child.stdout))
+
+
+def _read_answer(answer: dict[str, Any]) -> list[Offer]:
+    if "error" in answer:
+        error = answer["error"]
+        raise BY_CODE.get(error["code"], TaskGridError)(error["message"], why=error["why"], hint=error["hint"])
+    return [
+        (name, CodeVersion.model_validate(code), TaskOptions.model_validate(options))
+        for name, code, options in answer["offers"]
+    ]
+
+
+def _answer() -> None:
+    """Answer one `offers_in_subprocess`; what user code prints goes to stderr."""
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    request = json.load(sys.stdin)
+    try:
+        main = request["main"] and Path(request["main"])
+        offers = Offers.of(request["modules"], paths=request["paths"], main=main)
+        answer: dict[str, Any] = {"offers": [_described(offers, name) for name in offers.names()]}
+    except TaskGridError as error:
+        answer = {"error": {"code": error.code, "message": error.message, "why": error.why, "hint": error.hint}}
+    with out:
+        json.dump(answer, out)
+
+
+def _described(offers: Offers, name: str) -> tuple[str, Any, Any]:
+    offers.runner(name)  # one that can't be typed is refused at start, not at its first task
+    return name, offers.code(name).model_dump(mode="json"), offers.options(name).model_dump(mode="json")
+
+
+def _extend_path(paths: Sequence[Path | str]) -> None:
+    folders = [str(Path(path).absolute()) for path in (Path.cwd(), *paths)]
+    sys.path[:] = [*folders, *(entry for entry in sys.path if entry not in ("", *folders))]
+
+
+def _with_submodules(name: str) -> Iterator[ModuleType]:
+    module = _imported(name)
+    yield module
+    for found in pkgutil.iter_modules(getattr(module, "__path__", ()), f"{name}."):
+        if not found.name.endswith(".__main__"):  # importing that would run a program
+            yield from _with_submodules(found.name)
+
+
+def _imported(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # user code may raise anything
+        raise _refused(f"the module {name}", error) from None
+
+
+def _loaded_main(file: Path) -> ModuleType:
+    try:
+        return load_main(file)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # user code may raise anything
+        raise _refused(str(file), error) from None
+
+
+def _refused(what: str, error: BaseException) -> FunctionRefused:
+    if isinstance(error, ModuleNotFoundError):
+        return FunctionRefused(
+            f"{what} can't be imported: {error}",
+            why=f"Looked in {', '.join(sys.path)}.",
+            hint="Start in the folder that holds it, or name that folder with --path.",
+        )
+    frames = "".join(traceback.format_exception(error, limit=-3)).strip()
+    return FunctionRefused(f"{what} can't be imported: {type(error).__name__}: {error}", why=frames)
+
+
+def _defined_in(module: ModuleType) -> Iterator[FunctionType]:
+    for name, thing in vars(module).items():
+        if isinstance(thing, FunctionType) and thing.__module__ == module.__name__ and thing.__qualname__ == name:
+            yield thing
