@@ -7,12 +7,12 @@ nothing else of TaskGrid.
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 from typing import Final
 
 from taskgrid.errors import UsageError
+from taskgrid.transport.keys import replace_file
 
 _SHORTEST: Final = 8
 
@@ -30,17 +30,9 @@ def read_or_make_key(path: Path) -> bytes:
 
 
 def _made(path: Path) -> bytes:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key = secrets.token_urlsafe(32).encode()
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return read_or_make_key(path)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(key + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    return key
+    key = secrets.token_urlsafe(32)
+    replace_file(path, key + "\n")
+    return key.encode()
 
 
 def _checked(key: bytes, path: Path) -> bytes:
