@@ -19,7 +19,7 @@ from typing import Any
 import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from typer.cli import get_docs_for_click
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from taskgrid import settings
@@ -33,7 +33,12 @@ Generated from `taskgrid/settings.py` by `docs/generate.py`.
 A setting comes from a flag, else `TASKGRID_*` in the environment, else `taskgrid.toml` in the current folder, else the
 user's configuration, else the default here. Durations are seconds, or written as in ISO 8601 (`PT30S`).
 """
-CLI_HEAD = "<!-- Generated from the commands by docs/generate.py. -->\n\n"
+CLI_HEAD = """# Commands
+
+Generated from the commands' own help by `docs/generate.py`. What an option does not say comes from the
+[settings](settings.md).
+
+"""
 
 
 def settings_page() -> str:
@@ -45,10 +50,53 @@ def cli_page() -> str:
     """Return the reference of all commands."""
     from taskgrid.cli.main import app  # noqa: PLC0415  # the settings' page needs no command
 
-    command = get_command(app)
-    context = typer.Context(command, info_name="taskgrid")
-    text = get_docs_for_click(obj=command, ctx=context, name="taskgrid", title="Commands")
-    return CLI_HEAD + "\n".join(line.rstrip() for line in text.strip().splitlines()) + "\n"
+    group = get_command(app)
+    context = typer.Context(group, info_name="taskgrid")
+    names = group.list_commands(context) if isinstance(group, TyperGroup) else []
+    commands = [group.get_command(context, name) for name in names] if isinstance(group, TyperGroup) else []
+    pages = [_command(command, context) for command in commands if command and not command.hidden]
+    return CLI_HEAD + "\n".join(pages)
+
+
+def _command(command: Any, parent: Any) -> str:
+    context = typer.Context(command, info_name=command.name, parent=parent)
+    shown = [
+        option
+        for option in command.get_params(context)
+        if not getattr(option, "hidden", False) and option.name != "help"
+    ]
+    parts = [
+        f"## `taskgrid {command.name}`",
+        _paragraphs(command.help),
+        _usage(command, context),
+        _table(shown, context),
+    ]
+    return "\n\n".join(part for part in [*parts, _examples(command.epilog)] if part) + "\n"
+
+
+def _paragraphs(text: str | None) -> str:
+    paragraphs = inspect.cleandoc(text or "").replace("\b", "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+def _usage(command: Any, context: Any) -> str:
+    return f"    taskgrid {command.name} {' '.join(command.collect_usage_pieces(context))}"
+
+
+def _table(options: list[Any], context: Any) -> str:
+    rows = [f"| `{_spelled(option, context)}` | {_paragraphs(getattr(option, 'help', ''))} |" for option in options]
+    return "\n".join(["| option | what it does |", "|---|---|", *rows]) if rows else ""
+
+
+def _spelled(option: Any, context: Any) -> str:
+    spelled: str = option.get_help_record(context)[0]
+    return " or ".join(" ".join(part.split()) for part in spelled.split("|"))
+
+
+def _examples(epilog: str | None) -> str:
+    text = inspect.cleandoc(epilog or "").replace("\b", "")
+    lines = [line.strip() for line in text.splitlines() if line.strip() and line.strip() != "Examples:"]
+    return "\n".join(["Examples:\n", *(f"    {line}" for line in lines)]) if lines else ""
 
 
 def _section(model: type[BaseModel]) -> str:
