@@ -18,7 +18,7 @@ from typing import Final
 from taskgrid.errors import JournalError
 from taskgrid.journal import schema
 from taskgrid.journal.protocol import Durability
-from taskgrid.journal.rows import Mismatch, Row, epoch_sealed
+from taskgrid.journal.rows import UNREADABLE, Mismatch, Row, epoch_sealed, finding
 from taskgrid.journal.wal import damaged
 
 _SYNCHRONOUS: Final = {Durability.POWER: "FULL", Durability.PROCESS: "NORMAL", Durability.NONE: "OFF"}
@@ -74,8 +74,8 @@ class Database:
         with self._lock:
             try:
                 yield self._connection
-            except (Mismatch, ValueError, TypeError) as error:
-                raise damaged(self.path, str(error)) from error
+            except UNREADABLE as error:
+                raise damaged(self.path, finding(error)) from error
             except sqlite3.Error as error:
                 raise _explained(self.path, error) from error
 

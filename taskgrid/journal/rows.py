@@ -28,6 +28,15 @@ class Mismatch(Exception):  # a finding, made an error where the journal's name 
     """A row is not what was written, or not there."""
 
 
+UNREADABLE: Final = (Mismatch, ValueError, TypeError)
+"""What reading a row that is not as it was written can raise."""
+
+
+def finding(error: Exception) -> str:
+    """Say what one of UNREADABLE found."""
+    return str(error) if isinstance(error, Mismatch) else f"a row can't be read: {error}"
+
+
 @dataclass
 class Rows:
     """What a batch adds to each table."""

@@ -1,7 +1,8 @@
 """Reads a whole journal and says what is not as it was written; changes nothing.
 
 It walks the log, has SQLite check its pages, and goes through every row: checksums, dense numbers,
-chunks that follow one another. It takes the journal's lock, so it runs while no master does.
+chunks that follow one another. A torn tail is not wrong: it was never answered, and the next start
+cuts it. The journal's lock is taken, so that no master writes meanwhile.
 """
 
 from __future__ import annotations
@@ -38,9 +39,8 @@ def verify(path: str | Path) -> list[str]:
 
 def _findings(place: Path) -> Iterator[str]:
     log = Path(f"{place}-wal")
-    if log.exists():
-        walked = walk(log)
-        yield from filter(None, (walked.damage, walked.torn))
+    if log.exists() and (damage := walk(log).damage):
+        yield damage
     try:
         with closing(sqlite3.connect(f"file:{quote(str(place))}?mode=ro", uri=True)) as connection:
             yield from _findings_inside(connection, str(place))
@@ -66,8 +66,8 @@ def _first_wrong(
 ) -> list[str]:
     try:
         check(connection, job)
-    except (rows.Mismatch, ValueError, TypeError) as error:
-        return [str(error)]
+    except rows.UNREADABLE as error:
+        return [rows.finding(error)]
     return []
 
 
