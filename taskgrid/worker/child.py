@@ -1,0 +1,204 @@
+"""A task process: it imports the user's functions, runs bundles line by line, hands outcomes over.
+
+Started as `python -m taskgrid.worker.child SOCKET WORDS`, two inherited descriptors. The loop in
+`_run` is the only code of a worker that costs something per task. It knows nothing of leases,
+masters or other slots; what it may begin is told by one word of shared memory (see `words`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import io
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import BinaryIO, Final
+
+from taskgrid.clock import SystemClock
+from taskgrid.errors import TaskGridError
+from taskgrid.functions.current import SLOT
+from taskgrid.functions.offers import Offers
+from taskgrid.model import FAILURE_MARK, Cause, Failure, failure_line, parse_failure
+from taskgrid.worker.frames import (
+    Assignment,
+    Outcomes,
+    Ready,
+    Resume,
+    Setup,
+    Slip,
+    Stopped,
+    ToAgent,
+    Unfit,
+    frame,
+    read_frame,
+)
+from taskgrid.worker.hygiene import keep_to_itself, stand_as_child_of
+from taskgrid.worker.positions import indices
+from taskgrid.worker.words import AT, LIMIT, SINCE, Words
+
+HAND_OVER_AFTER: Final = 100_000_000
+"""Nanoseconds: outcomes are handed over at least that often, between tasks."""
+HAND_OVER_BYTES: Final = 1 << 20
+"""Bytes of outcome lines that make a frame, or one line."""
+_MARK: Final = FAILURE_MARK[0]
+_BUCKETS: Final = 64
+_KILO: Final = 10
+"""Bits: a bucket of nanoseconds is taken for the one of microseconds that many below, 2.4 % off."""
+
+
+class Batch:
+    """Outcomes that were not handed over yet, from the ordinal `first` on; its lists are reused."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.lines: list[bytes] = []
+        self.slips: list[Slip] = []
+        self.buckets = [0] * _BUCKETS
+        """Successes by bit length of their nanoseconds."""
+        self.began = time.monotonic_ns()
+
+    def take(self) -> bytes:
+        """Return its content as a frame to the agent, and begin anew behind it."""
+        now = time.monotonic_ns()
+        stop = self.first + len(self.lines)
+        header = Outcomes(
+            first=self.first,
+            count=len(self.lines),
+            slips=tuple(slip for slip in self.slips if slip.ordinal < stop),
+            nanoseconds=now - self.began,
+            durations=_by_microseconds(self.buckets),
+        )
+        content = frame(header, b"\n".join(self.lines))
+        self.first, self.began = stop, now
+        self.lines.clear()
+        self.slips = [slip for slip in self.slips if slip.ordinal >= stop]
+        self.buckets[:] = [0] * _BUCKETS
+        return content
+
+
+def _by_microseconds(buckets: list[int]) -> tuple[tuple[int, int], ...]:
+    counts = [sum(buckets[: _KILO + 2]), *buckets[_KILO + 2 :]]
+    return tuple((bucket, count) for bucket, count in enumerate(counts) if count)
+
+
+class TaskProcess:
+    """The child's side of its channel."""
+
+    def __init__(self, channel: socket.socket, words: Words, setup: Setup, offers: Offers) -> None:
+        self._channel = channel
+        self._view = words.view
+        self._setup = setup
+        self._offers = offers
+        self._clock = SystemClock()
+
+    def serve(self, source: BinaryIO) -> None:
+        """Run what comes until the agent closes the channel; once stopped, skip what was sent before `Resume`."""
+        self._say(Ready())
+        stopped = False
+        while (received := read_frame(source)) is not None:
+            header, body = received
+            if isinstance(header, Resume):
+                stopped = False
+            elif isinstance(header, Assignment) and not stopped:
+                stopped = not self._run(header, body.split(b"\n"))
+
+    def _say(self, message: ToAgent) -> None:
+        self._channel.sendall(frame(message))
+
+    def _run(self, assignment: Assignment, payloads: list[bytes]) -> bool:
+        """Run an assignment's tasks and hand their outcomes over; False when the limit was met."""
+        run, job, function = self._runner(assignment.function), assignment.job, assignment.function
+        attempt_of, deadline = assignment.attempts.get, self._deadline(assignment)
+        view, clock = self._view, time.monotonic_ns
+        batch = Batch(assignment.first)
+        lines, buckets = batch.lines, batch.buckets
+        size, before = 0, batch.began
+        due = before + HAND_OVER_AFTER
+        ordinal = assignment.first
+        for index, payload in zip(indices(assignment.runs), payloads, strict=True):
+            view[SINCE] = before
+            view[AT] = ordinal
+            if ordinal >= view[LIMIT]:
+                self._stop(batch, ordinal)
+                return False
+            SLOT[0] = (job, index, attempt_of(index, 1), deadline and deadline(), function, payload)
+            outcome = run(payload)
+            now = clock()
+            if outcome[0] == _MARK:
+                outcome = self._failed(batch, ordinal, outcome, now - before)
+            else:
+                buckets[(now - before).bit_length()] += 1
+            size += len(outcome)
+            if size > HAND_OVER_BYTES and lines:
+                self._hand_over(batch)
+                size = len(outcome)
+            lines.append(outcome)
+            ordinal += 1
+            if now >= due:
+                self._hand_over(batch)
+                size, now = 0, batch.began
+                due = now + HAND_OVER_AFTER
+            before = now
+        self._hand_over(batch)
+        return True
+
+    def _deadline(self, assignment: Assignment) -> Callable[[], float] | None:
+        limit, clock = assignment.seconds, self._clock
+        return None if limit is None else lambda: clock.now() + limit
+
+    def _runner(self, function: str) -> Callable[[bytes], bytes]:
+        try:
+            return self._offers.runner(function).run
+        except TaskGridError as error:
+            refusal = failure_line(Failure(cause=Cause.ERROR, type="builtins.ImportError", message=str(error)))
+            return lambda _: refusal
+
+    def _hand_over(self, batch: Batch) -> None:
+        SLOT[0] = None
+        self._view[AT] = ~(batch.first + len(batch.lines))
+        if batch.lines:
+            self._channel.sendall(batch.take())
+
+    def _stop(self, batch: Batch, ordinal: int) -> None:
+        self._hand_over(batch)
+        self._say(Stopped(at=ordinal))
+
+    def _failed(self, batch: Batch, ordinal: int, outcome: bytes, nanoseconds: int) -> bytes:
+        attempt = SLOT[0][2] if SLOT[0] is not None else 1
+        failure = parse_failure(outcome).model_copy(
+            update={"worker": self._setup.worker, "attempt": attempt, "seconds": nanoseconds / 1e9}
+        )
+        batch.slips.append(Slip(ordinal=ordinal, cause=failure.cause, type=failure.type, summary=failure.summary))
+        return failure_line(failure)
+
+
+def main(channel: int, words: int) -> int:
+    """Be a task process on two inherited descriptors until the agent closes the channel; return the exit status."""
+    keep_to_itself(channel, words)
+    faulthandler.enable()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+    with socket.socket(fileno=channel) as connection, connection.makefile("rb") as source:
+        received = read_frame(source)
+        if received is None or not isinstance(received[0], Setup):
+            return 1
+        return _serve(received[0], connection, source, Words(words))
+
+
+def _serve(setup: Setup, connection: socket.socket, source: BinaryIO, words: Words) -> int:
+    stand_as_child_of(setup.parent)
+    try:
+        offers = Offers.of(setup.modules, paths=setup.paths, main=setup.main, max_result=setup.max_result_bytes)
+    except TaskGridError as error:
+        connection.sendall(frame(Unfit(message=str(error))))
+        return error.exit_status
+    with contextlib.closing(offers):
+        TaskProcess(connection, words, setup, offers).serve(source)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))

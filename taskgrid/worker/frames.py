@@ -1,0 +1,146 @@
+"""What the agent and a child say to each other over their socket pair: one frame per bundle or less.
+
+A frame is two lengths, a small JSON header (one of these models) and one body of raw lines. The
+agent reads without blocking, as bytes come (`FrameReader`); the child reads whole frames from a
+buffered file (`read_frame`). Nothing here knows what a line means.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, BinaryIO, Final, Literal
+
+from pydantic import Field, TypeAdapter
+
+from taskgrid.model import Cause, JobNumber, Run
+from taskgrid.model.job import Model
+
+_LENGTHS: Final = struct.Struct("<II")
+
+
+class Setup(Model):
+    """The first frame to a child: whose functions it runs, and as who."""
+
+    kind: Literal["setup"] = "setup"
+    modules: tuple[str, ...]
+    paths: tuple[Path, ...] = ()
+    main: Path | None = None
+    """A script whose functions are offered too."""
+    worker: str
+    max_result_bytes: int
+    parent: int
+    """The agent's process id: a child whose parent is another one is an orphan."""
+
+
+class Assignment(Model):
+    """Tasks to run; the body holds a payload line each. The first of them has the ordinal `first`."""
+
+    kind: Literal["assignment"] = "assignment"
+    first: int
+    job: JobNumber
+    function: str
+    runs: tuple[Run, ...]
+    attempts: dict[int, int] = Field(default_factory=dict)
+    """Attempt by task, where it isn't the first."""
+    seconds: float | None = None
+    """The time limit of one attempt."""
+
+
+class Resume(Model):
+    """Everything sent before was taken back; what comes after is to be run."""
+
+    kind: Literal["resume"] = "resume"
+
+
+class Ready(Model):
+    """The child has imported its functions."""
+
+    kind: Literal["ready"] = "ready"
+
+
+class Unfit(Model):
+    """The child could not import its functions, and ends."""
+
+    kind: Literal["unfit"] = "unfit"
+    message: str
+
+
+class Slip(Model):
+    """One outcome line is a failure."""
+
+    ordinal: int
+    cause: Cause
+    type: str
+    summary: str
+
+
+class Outcomes(Model):
+    """Tasks that ended, `count` of them from the ordinal `first` on; the body holds a line each."""
+
+    kind: Literal["outcomes"] = "outcomes"
+    first: int
+    count: int
+    slips: tuple[Slip, ...] = ()
+    nanoseconds: int
+    durations: tuple[tuple[int, int], ...] = ()
+    """(b, n): n attempts that succeeded took between 2**b and 2**(b+1) microseconds."""
+
+
+class Stopped(Model):
+    """The child met the limit: nothing from the ordinal `at` on was begun or will be."""
+
+    kind: Literal["stopped"] = "stopped"
+    at: int
+
+
+ToChild = Setup | Assignment | Resume
+ToAgent = Ready | Unfit | Outcomes | Stopped
+
+TO_CHILD: Final[TypeAdapter[ToChild]] = TypeAdapter(Annotated[ToChild, Field(discriminator="kind")])
+TO_AGENT: Final[TypeAdapter[ToAgent]] = TypeAdapter(Annotated[ToAgent, Field(discriminator="kind")])
+
+
+def frame(header: ToChild | ToAgent, body: bytes = b"") -> bytes:
+    """Return the bytes of a frame."""
+    head = header.model_dump_json(exclude_defaults=True).encode()
+    head = b'{"kind":"%s"%s%s' % (header.kind.encode(), b"," if len(head) > 2 else b"", head[1:])
+    return b"".join((_LENGTHS.pack(len(head), len(body)), head, body))
+
+
+def read_frame(source: BinaryIO) -> tuple[ToChild, bytes] | None:
+    """Read one frame, blocking; None at the end of the stream, also in the middle of a frame."""
+    lengths = source.read(_LENGTHS.size)
+    if len(lengths) < _LENGTHS.size:
+        return None
+    head, body = _LENGTHS.unpack(lengths)
+    content = source.read(head + body)
+    if len(content) < head + body:
+        return None
+    return TO_CHILD.validate_json(content[:head]), content[head:]
+
+
+class FrameReader:
+    """Puts frames from a child together as their bytes come."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[ToAgent, bytes]]:
+        """Add bytes and yield the frames that are whole now."""
+        self._bytes += data
+        while (found := self._next()) is not None:
+            yield found
+
+    def _next(self) -> tuple[ToAgent, bytes] | None:
+        if len(self._bytes) < _LENGTHS.size:
+            return None
+        head, body = _LENGTHS.unpack_from(self._bytes)
+        begin, middle = _LENGTHS.size, _LENGTHS.size + head
+        if len(self._bytes) < middle + body:
+            return None
+        header = TO_AGENT.validate_json(bytes(self._bytes[begin:middle]))
+        content = bytes(self._bytes[middle : middle + body])
+        del self._bytes[: middle + body]
+        return header, content
