@@ -1,0 +1,93 @@
+"""What this worker holds: leases, and the works (parts of their bundles) that slots run.
+
+A work is never parsed: its payloads stay one block of lines, and only where a bundle is really cut
+in two is that block split. Pure data; knows no thread, process or wire.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from taskgrid.model import JobNumber, Run, Token
+from taskgrid.model.job import TaskOptions
+from taskgrid.scheduler.runs import RunSet, as_runs, count
+from taskgrid.transport.protocol import Bundle, FailedAttempt, HeldLease
+from taskgrid.worker.positions import indices, part
+
+
+class Lease:
+    """A lease as its worker holds it; changed by the ledger only, read by all."""
+
+    __slots__ = ("attempts", "function", "job", "left", "options", "reports", "token", "trusted_until")
+
+    def __init__(self, bundle: Bundle, trusted_until: float) -> None:
+        self.token: Token = bundle.token
+        self.job: JobNumber = bundle.job
+        self.function = bundle.function
+        self.options: TaskOptions = bundle.options
+        self.attempts = dict(bundle.attempts)
+        self.left = RunSet(bundle.runs)
+        self.reports = 0
+        self.trusted_until = trusted_until
+
+    def as_held(self) -> HeldLease:
+        """Return it as a beat names it."""
+        return HeldLease(token=self.token, job=self.job, runs=self.left.runs())
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Tasks of one lease that no slot has ended: their runs, and a payload line each."""
+
+    lease: Lease
+    runs: tuple[Run, ...]
+    payload: bytes
+
+    @property
+    def count(self) -> int:
+        """How many tasks it has."""
+        return count(self.runs)
+
+    def split(self, position: int) -> tuple[Work, Work]:
+        """Return the first `position` tasks, and the rest."""
+        lines = self.payload.split(b"\n")
+        low, high = b"\n".join(lines[:position]), b"\n".join(lines[position:])
+        return (
+            Work(self.lease, part(self.runs, 0, position), low),
+            Work(self.lease, part(self.runs, position, len(lines)), high),
+        )
+
+    def still_wanted(self) -> Work | None:
+        """Return it without the tasks that its lease does not cover any more; None when that is all."""
+        left = self.lease.left
+        if all(left.covers(*run) for run in self.runs):
+            return self
+        lines = iter(self.payload.split(b"\n"))
+        kept = [(index, line) for (index, line) in zip(indices(self.runs), lines, strict=True) if index in left]
+        if not kept:
+            return None
+        return Work(self.lease, tuple(as_runs(index for index, _ in kept)), b"\n".join(line for _, line in kept))
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Outcomes of one lease that wait to be reported: a line per task, in order of `runs`."""
+
+    lease: Lease
+    runs: tuple[Run, ...]
+    lines: bytes
+    failures: tuple[FailedAttempt, ...] = ()
+    seconds: float = 0.0
+    durations: tuple[tuple[int, int], ...] = ()
+
+    def only(self, runs: tuple[Run, ...]) -> Ended:
+        """Return the outcomes of these tasks alone; slot time and durations stay with what was taken."""
+        wanted = RunSet(runs)
+        pairs = zip(indices(self.runs), self.lines.split(b"\n"), strict=True)
+        kept = [(index, line) for index, line in pairs if index in wanted]
+        return Ended(
+            self.lease,
+            tuple(as_runs(index for index, _ in kept)),
+            b"\n".join(line for _, line in kept),
+            tuple(failure for failure in self.failures if failure.index in wanted),
+        )

@@ -1,0 +1,360 @@
+"""A slot: one child at a time, what it was sent, and what is done when it stalls, overruns or dies.
+
+A slot belongs to the pool's thread. It decides about its own child only; works that it gives up go
+back to the pool (`taken`: they can run elsewhere at once; `kept`: they must wait for something).
+Taking tasks back is done in two steps, a tick apart; see `words` for why exactly one party runs each.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import inf
+from typing import Final, Protocol
+
+import structlog
+
+from taskgrid.model import Run
+from taskgrid.transport.protocol import FailedAttempt
+from taskgrid.worker.assigned import Assigned
+from taskgrid.worker.death import Blamed, Killing, Reason, blame, system_oom_kills
+from taskgrid.worker.frames import Assignment, Outcomes, Ready, Resume, Setup, Stopped, ToAgent, Unfit
+from taskgrid.worker.held import Ended, Lease, Work
+from taskgrid.worker.ledger import Ledger
+from taskgrid.worker.positions import part
+from taskgrid.worker.process import Child, Death
+
+TICK: Final = 0.025
+"""Seconds between two looks at the running tasks, and between the two steps of taking tasks back."""
+STALLED_AFTER: Final = 0.1
+"""Seconds: a task that runs longer must not hold up those behind it."""
+DEPTH: Final = 2
+"""Works per slot: one that runs, one so that the child never waits."""
+_GOODBYE: Final = 2.0
+"""Seconds a child may take to end by itself."""
+
+log = structlog.get_logger()
+
+
+class Desk(Protocol):
+    """What a slot tells its pool."""
+
+    def taken(self, works: list[Work]) -> None:
+        """Hear of works that stood behind a long task."""
+
+    def kept(self, works: list[Work]) -> None:
+        """Hear of works that must run later, or again."""
+
+    def child_ended(self, slot: Slot, child: Child, trouble: str) -> None:
+        """Hear that the child has ended and can be closed, and what went wrong if it got nothing done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is the same for all slots of a worker."""
+
+    worker: str
+    memory_limit: int | None
+    max_tasks: int | None
+
+
+@dataclass(slots=True)
+class Cut:
+    """Tasks are being taken back: the limit was lowered at that monotonic instant."""
+
+    at: float
+    give: Callable[[list[Work]], None]
+    settled: bool = False
+
+
+class Slot:
+    """One of the things that a worker runs tasks in."""
+
+    def __init__(self, number: int, terms: Terms, ledger: Ledger, desk: Desk) -> None:
+        self.number = number
+        self.child: Child | None = None
+        self._terms = terms
+        self._ledger = ledger
+        self._desk = desk
+        self._clear()
+
+    def _clear(self) -> None:
+        self._assigned = Assigned()
+        self._is_ready = False
+        self._has_been_ready = False
+        self._oom_kills = 0
+        self._is_retiring = False
+        self._did_something = False
+        self._trouble = ""
+        self._killing: Killing | None = None
+        self._leave_by: float | None = None
+        self._cut: Cut | None = None
+        self._was_slow = False
+        self._is_slow = False
+
+    # ------------------------------------------------------------ what the pool asks
+
+    @property
+    def is_busy(self) -> bool:
+        """Say whether tasks are assigned to it."""
+        return len(self._assigned) > 0
+
+    @property
+    def needs_ticks(self) -> bool:
+        """Say whether something could happen here that no descriptor tells."""
+        return self.child is not None and (
+            self.is_busy or not self._is_ready or self._leave_by is not None or self.child.has_hung_up
+        )
+
+    @property
+    def room(self) -> int:
+        """How many more works it takes now."""
+        if not self._is_ready or self._is_retiring or self._cut is not None or self._killing is not None:
+            return 0
+        depth = 1 if self._was_slow or self._is_slow else DEPTH
+        return max(0, depth - len(self._assigned))
+
+    @property
+    def is_free(self) -> bool:
+        """Say whether it could begin a work at once."""
+        return self.room > 0 and not self.is_busy
+
+    # ------------------------------------------------------------ what the pool does
+
+    def start(self, setup: Setup) -> None:
+        """Start a child; it is ready some tenths of a second later."""
+        self._clear()
+        self._oom_kills = system_oom_kills()
+        self.child = Child(setup)
+        log.debug("child.started", slot=self.number, pid=self.child.pid)
+
+    def give(self, work: Work) -> Work | None:
+        """Send a work to the child; return what goes beyond the number of tasks it may run."""
+        rest = None
+        if self._terms.max_tasks is not None:
+            budget = self._terms.max_tasks - self._assigned.next
+            if work.count > budget:
+                work, rest = work.split(budget)
+            self._is_retiring = work.count >= budget
+        self._send(work)
+        return rest
+
+    def _send(self, work: Work) -> None:
+        lease, limit = work.lease, work.lease.options.time_limit
+        attempts = {index: attempt for index, attempt in lease.attempts.items() if _has(work, index)}
+        assignment = Assignment(
+            first=self._assigned.place(work),
+            job=lease.job,
+            function=lease.function,
+            runs=work.runs,
+            attempts=attempts,
+            seconds=None if limit is None else limit.total_seconds(),
+        )
+        self._living.send(assignment, work.payload)
+
+    @property
+    def _living(self) -> Child:
+        if self.child is None:
+            raise RuntimeError(f"slot {self.number} has no child")
+        return self.child
+
+    def retire(self) -> None:
+        """Let the child end after what it was sent, and take no more."""
+        self._is_retiring = True
+        self._leave_if_done()
+
+    def kill(self, killing: Killing) -> None:
+        """Kill the child's process tree; its end is noticed later, and the first reason counts."""
+        if self.child is not None and self._killing is None:
+            self._killing = killing
+            self.child.kill()
+
+    def _leave_if_done(self) -> None:
+        if self._is_retiring and not self.is_busy and self.child is not None and self._leave_by is None:
+            self._leave_by = time.monotonic() + _GOODBYE
+            self.child.say_goodbye()
+
+    # ------------------------------------------------------------ what the child says
+
+    def hear(self) -> bool:
+        """Read from the child's channel; False when there was nothing to read."""
+        child = self._living
+        try:
+            frames = child.receive()
+            if frames is None:
+                return False
+            for header, body in frames:
+                self._hear(header, body)
+        except (ValueError, IndexError) as error:
+            self._trouble = f"a task process sent something that is no answer: {error}"
+            self.kill(Killing(Reason.BROKEN))
+        self._leave_if_done()
+        return True
+
+    def _hear(self, header: ToAgent, body: bytes) -> None:
+        match header:
+            case Ready():
+                self._is_ready = self._has_been_ready = True
+            case Unfit():
+                self._trouble = header.message
+            case Outcomes():
+                self._ended(header, body)
+            case Stopped():
+                self._stopped(header.at)
+
+    def _ended(self, outcomes: Outcomes, lines: bytes) -> None:
+        lease, runs = self._assigned.end(outcomes.first, outcomes.count)
+        self._did_something = True
+        failures = tuple(_failed_attempts(outcomes, runs)) if outcomes.slips else ()
+        seconds = outcomes.nanoseconds / 1e9
+        self._ledger.add(Ended(lease, runs, lines, failures, seconds, outcomes.durations))
+        self._was_slow, self._is_slow = self._is_slow, False
+
+    def _stopped(self, at: int) -> None:
+        give = self._cut.give if self._cut is not None else self._desk.kept
+        works = self._assigned.take_back(at)
+        self._cut = None
+        self._living.words.lift()
+        self._living.send(Resume())
+        give(works)
+
+    # ------------------------------------------------------------ watching
+
+    def tick(self, now: float) -> None:
+        """Look at the child: has it ended, does its task stand still, is it over a limit?"""
+        child = self.child
+        if child is None:
+            return
+        if child.has_exited():
+            self.bury()
+            return
+        if self._cut is not None:
+            self._settle_cut(self._cut, now)
+        running = child.words.running()
+        if running is None:
+            self._watch_idle(child, now)
+        elif (found := self._assigned.find(running[0])) is not None:
+            self._watch_task(child, running, found[0].lease, now)
+
+    def _watch_idle(self, child: Child, now: float) -> None:
+        if self._leave_by is not None and now >= self._leave_by:
+            self.kill(Killing(Reason.RETIRED))
+        elif child.has_hung_up and self._leave_by is None:
+            self._leave_by = now + _GOODBYE
+        elif self._must_hold(now):
+            self.cut(self._desk.kept, now)
+
+    def _watch_task(self, child: Child, running: tuple[int, int], lease: Lease, now: float) -> None:
+        ordinal, since = running
+        ran = now - since / 1e9
+        limits = lease.options
+        memory_limit = limits.memory_limit or self._terms.memory_limit
+        if limits.time_limit is not None and ran >= limits.time_limit.total_seconds():
+            self.kill(Killing(Reason.TIME_LIMIT, ordinal))
+        elif memory_limit is not None and child.resident() > memory_limit:
+            self.kill(Killing(Reason.MEMORY, ordinal))
+        elif limits.alone and now >= lease.trusted_until:
+            self.kill(Killing(Reason.UNTRUSTED, ordinal))
+        elif self._must_hold(now):
+            self.cut(self._desk.kept, now)
+        elif ran >= STALLED_AFTER:
+            self._is_slow = True
+            self.cut(self._desk.taken, now)
+
+    @property
+    def deadline(self) -> float:
+        """The monotonic instant of the running task's time limit; infinity without one."""
+        running = self.child.words.running() if self.child is not None else None
+        found = self._assigned.find(running[0]) if running is not None else None
+        if running is None or found is None or (limit := found[0].lease.options.time_limit) is None:
+            return inf
+        return running[1] / 1e9 + limit.total_seconds()
+
+    def _must_hold(self, now: float) -> bool:
+        """Say whether nothing new may begin: a lease may have ended, or too many outcomes wait."""
+        return self._ledger.is_full or any(work.lease.trusted_until <= now for work in self._assigned.works())
+
+    # ------------------------------------------------------------ taking back
+
+    def cut(self, give: Callable[[list[Work]], None], now: float) -> None:
+        """Begin to take back what the child has not begun; `give` gets it."""
+        words = self._living.words
+        unbegun = words.unbegun()
+        if self._cut is not None or self._killing is not None or not self._assigned.holds_beyond(unbegun):
+            return
+        words.lower(unbegun)
+        self._cut = Cut(now, give)
+
+    def _settle_cut(self, cut: Cut, now: float) -> None:
+        """Take back what was not begun a tick after the limit was lowered: it never will be."""
+        if cut.settled or now - cut.at < TICK:
+            return
+        cut.settled = True
+        works = self._assigned.take_back(self._living.words.unbegun())
+        if works:
+            cut.give(works)
+
+    def runs_dropped(self) -> bool:
+        """Say whether the running task is no longer this worker's."""
+        running = self.child.words.running() if self.child is not None else None
+        found = self._assigned.find(running[0]) if running is not None else None
+        return found is not None and not self._ledger.covers(found[0].lease, found[1])
+
+    def holds_dropped(self) -> bool:
+        """Say whether anything assigned is no longer this worker's."""
+        works = self._assigned.rests()
+        return self._ledger.still_wanted(works) != works
+
+    # ------------------------------------------------------------ the child's end
+
+    def bury(self) -> None:
+        """Take the last words of a child that has ended, blame the task that is to blame, keep the others."""
+        child = self._living
+        while self.hear():
+            pass
+        while child.read_output():
+            pass
+        death = child.bury()
+        blamed = self._blamed(child, death)
+        works = self._assigned.remove_all(but=blamed)
+        trouble = self._why_nothing_was_done(child, death, works)
+        self.child = None
+        self._is_ready = False
+        self._desk.kept(works)
+        self._desk.child_ended(self, child, trouble)
+
+    def _blamed(self, child: Child, death: Death) -> int | None:
+        """Report the running task as failed if it is to blame; return its ordinal."""
+        running = child.words.running()
+        found = self._assigned.find(running[0]) if running is not None else None
+        if running is None or found is None:
+            return None
+        ordinal, since = running
+        cause = blame(ordinal, self._killing, death, oom=system_oom_kills() > self._oom_kills)
+        if cause is None:
+            return None
+        seconds = max(0.0, time.monotonic() - since / 1e9)
+        blamed = Blamed(*found, cause, seconds, self._terms.worker, child.tail.text())
+        log.info("child.died", slot=self.number, pid=child.pid, job=found[0].lease.job, task=found[1], cause=cause)
+        self._ledger.add(blamed.outcome(death))
+        self._did_something = True
+        return ordinal
+
+    def _why_nothing_was_done(self, child: Child, death: Death, works: list[Work]) -> str:
+        """Return what is wrong with children, if this one came to nothing by itself; else an empty string."""
+        on_purpose = self._killing is not None and self._killing.reason is not Reason.BROKEN
+        if self._did_something or on_purpose or (self._has_been_ready and not works):
+            return ""
+        return self._trouble or f"a task process {death.sentence} before it did anything\n{child.tail.text()}".strip()
+
+
+def _failed_attempts(outcomes: Outcomes, runs: tuple[Run, ...]) -> Iterator[FailedAttempt]:
+    for slip in outcomes.slips:
+        position = slip.ordinal - outcomes.first
+        index = part(runs, position, position + 1)[0][0]
+        yield FailedAttempt(index=index, cause=slip.cause, type=slip.type, summary=slip.summary)
+
+
+def _has(work: Work, index: int) -> bool:
+    return any(start <= index < stop for start, stop in work.runs)

@@ -1,0 +1,255 @@
+"""Real children: what runs, what is blamed, what is given back, and what is killed."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from worker_bench import Bench, failure
+
+from taskgrid.model import Cause
+
+
+def lines(*values: object) -> list[bytes]:
+    return [f"[{value}]".encode() for value in values]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def wait_until(true: object, within: float = 10.0) -> None:
+    until = time.monotonic() + within
+    while not true():  # type: ignore[operator]
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_a_bundle_comes_back_as_outcome_lines_in_order(tmp_path: Path) -> None:
+    """Each payload line gives one outcome line, and durations count every success."""
+    with Bench(tmp_path) as bench:
+        bench.lease("double", lines(*range(500)), first=100)
+        outcomes = bench.collect(500)
+    assert outcomes == {100 + n: b"%d" % (2 * n) for n in range(500)}
+    assert sum(count for ended in bench.taken for _, count in ended.durations) == 500
+
+
+def test_a_child_is_ready_within_seconds_and_stays(tmp_path: Path) -> None:
+    """Children are kept warm: bundles of one slot run in the same process."""
+    with Bench(tmp_path) as bench:
+        bench.lease("pid_of", lines(1))
+        bench.lease("pid_of", lines(1))
+        bench.lease("pid_of", lines(1), first=5)
+        outcomes = set(bench.collect(3).values())
+    assert len(outcomes) == 1
+
+
+def test_an_exception_is_told_with_its_index_attempt_and_worker(tmp_path: Path) -> None:
+    """A failed attempt is named in the report; its neighbours succeed."""
+    with Bench(tmp_path) as bench:
+        bench.lease("fail_at", lines("0, 2", "1, 2", "2, 2", "3, 2"), first=10, attempts=((12, 3),))
+        outcomes = bench.collect(4)
+    failed = failure(outcomes[12])
+    assert (failed.cause, failed.attempt, failed.worker) == (Cause.ERROR, 3, "bench")
+    assert [outcomes[index] for index in (10, 11, 13)] == [b"0", b"1", b"3"]
+    told = [told for ended in bench.taken for told in ended.failures]
+    assert [(each.index, each.type) for each in told] == [(12, "builtins.KeyError")]
+
+
+def test_a_function_can_ask_which_task_it_is(tmp_path: Path) -> None:
+    """`current_task()` answers with job, index and attempt."""
+    with Bench(tmp_path) as bench:
+        bench.lease("address", [b"[]", b"[]"], first=41, attempts=((42, 2),))
+        assert bench.collect(2) == {41: b'"1.41 attempt 1"', 42: b'"1.42 attempt 2"'}
+
+
+@pytest.mark.parametrize(("how", "exit_code", "signal"), [("exit", 7, ""), ("segv", None, "SIGSEGV")])
+def test_a_crash_blames_exactly_the_task_that_ran(tmp_path: Path, how: str, exit_code: int | None, signal: str) -> None:
+    """Its neighbours, also those done but not handed over, succeed in a new child."""
+    with Bench(tmp_path) as bench:
+        bench.lease("die", lines(*(f'{n}, "{how if n == 5 else "live"}"' for n in range(10))))
+        outcomes = bench.collect(10)
+    failed = failure(outcomes.pop(5))
+    assert (failed.cause, failed.exit_code, failed.signal) == (Cause.CRASH, exit_code, signal)
+    assert f"about to {how} 5" in failed.output
+    assert failed.peak_memory
+    assert outcomes == {n: b"%d" % n for n in range(10) if n != 5}
+
+
+def test_a_time_limit_kills_the_whole_process_tree_and_one_task(tmp_path: Path) -> None:
+    """Also a program in a session of its own that the task started is gone."""
+    noted = tmp_path / "pid"
+    with Bench(tmp_path) as bench:
+        bench.lease("hang_with_child", [f'["{noted}"]'.encode()], time_limit=0.5)
+        failed = failure(bench.collect(1)[0])
+        bench.lease("double", lines(2), first=1)
+        assert bench.collect(2)[1] == b"4"
+    assert failed.cause is Cause.TIME_LIMIT
+    assert failed.seconds is not None
+    assert 0.5 <= failed.seconds < 2.0
+    assert not is_alive(int(noted.read_text()))
+
+
+def test_a_memory_limit_kills_the_task_that_is_over_it(tmp_path: Path) -> None:
+    """The failure carries the peak."""
+    with Bench(tmp_path, memory_limit=160 << 20) as bench:
+        bench.lease("eat", lines(1 << 9))
+        failed = failure(bench.collect(1)[0])
+    assert failed.cause is Cause.MEMORY
+    assert failed.peak_memory is not None
+    assert failed.peak_memory > 160 << 20
+
+
+def test_what_stands_behind_a_long_task_is_given_back(tmp_path: Path) -> None:
+    """With no slot free the rest goes to the master, and each task runs or returns, never both."""
+    notes = tmp_path / "notes"
+    with Bench(tmp_path) as bench:
+        bench.lease("note", [f'["{notes}", "{n}", {1.2 if n == 1 else 0}]'.encode() for n in range(6)])
+        bench.lease("note", [f'["{notes}", "{n}", 0]'.encode() for n in range(6, 8)], first=6)
+        assert sorted(bench.released()) == [(2, 6), (6, 8)]
+        assert bench.collect(2) == {0: b'"0"', 1: b'"1"'}
+        bench.lease("note", [f'["{notes}", "again", 0]'.encode()], first=9)
+        bench.collect(3)
+    assert notes.read_text().split() == ["0", "1", "again"]
+
+
+def test_what_stands_behind_a_long_task_goes_to_a_free_slot(tmp_path: Path) -> None:
+    """The rest of the bundle ends while the long task still runs."""
+    with Bench(tmp_path, slots=2) as bench:
+        bench.wait_ready(2)
+        bench.lease("nap", lines(1.5, *[0.001] * 20))
+        started = time.monotonic()
+        bench.collect(20)
+        assert time.monotonic() - started < 1.2
+        assert not bench.owing.is_set()
+        bench.collect(21)
+
+
+def test_a_child_is_replaced_after_its_number_of_tasks(tmp_path: Path) -> None:
+    """Also in the middle of a bundle: no child runs more than that many."""
+    with Bench(tmp_path, max_tasks=4) as bench:
+        bench.lease("pid_of", lines(*range(10)))
+        pids = list(bench.collect(10).values())
+    assert [len(set(pids[at : at + 4])) for at in (0, 4, 8)] == [1, 1, 1]
+    assert len(set(pids)) == 3
+
+
+def test_an_output_flood_neither_blocks_nor_fills_memory(tmp_path: Path) -> None:
+    """Only the end of what a child prints is kept."""
+    with Bench(tmp_path) as bench:
+        bench.lease("flood", lines(32))
+        assert bench.collect(1) == {0: b"32"}
+
+
+def test_large_values_are_handed_over_in_pieces(tmp_path: Path) -> None:
+    """A hand-over is cut at a mebibyte or one value; one that is too large fails alone."""
+    with Bench(tmp_path) as bench:
+        bench.lease("large", lines(*[400_000] * 5, 2_000_000))
+        outcomes = bench.collect(6)
+    assert failure(outcomes[5]).cause is Cause.BAD_RESULT
+    assert all(len(ended.lines) <= 1 << 20 for ended in bench.taken)
+
+
+def test_a_drain_finishes_what_runs_and_gives_back_the_rest(tmp_path: Path) -> None:
+    """What had not begun returns at no cost; the running task's outcome is kept."""
+    notes = tmp_path / "notes"
+    with Bench(tmp_path) as bench:
+        bench.lease("note", [f'["{notes}", "{n}", 0.6]'.encode() for n in range(3)])
+        wait_until(notes.exists)
+        bench.pool.drain()
+        assert sorted(bench.released()) == [(1, 3)]
+        assert bench.collect(1) == {0: b'"0"'}
+        assert bench.pool.join(5.0)
+    assert notes.read_text().split() == ["0"]
+
+
+def test_a_stop_kills_what_runs_and_gives_it_back(tmp_path: Path) -> None:
+    """Nothing is blamed: the worker ended it."""
+    notes = tmp_path / "notes"
+    with Bench(tmp_path) as bench:
+        bench.lease("note", [f'["{notes}", "{n}", 30]'.encode() for n in range(3)])
+        wait_until(notes.exists)
+        bench.pool.stop()
+        assert bench.pool.join(5.0)
+        assert sorted(bench.released()) == [(0, 3)]
+        assert not bench.ledger.next_batch(0.0)
+
+
+def test_a_dropped_task_is_killed_and_its_neighbours_are_not(tmp_path: Path) -> None:
+    """A cancel kills the running attempt; the rest of the bundle runs in a new child."""
+    from taskgrid.transport.protocol import Drop
+
+    notes = tmp_path / "notes"
+    with Bench(tmp_path) as bench:
+        payloads = [f'["{notes}", "{n}", {30 if n == 1 else 0}]'.encode() for n in range(2)]
+        bundle = bench.lease("note", payloads)
+        wait_until(lambda: notes.exists() and "1" in notes.read_text())
+        bench.ledger.drop([Drop(token=bundle.token, runs=((1, 2),), cancelled=True)])
+        bench.pool.drop()
+        assert bench.collect(1) == {0: b'"0"'}
+
+
+def test_nothing_new_begins_under_a_lease_that_is_no_longer_trusted(tmp_path: Path) -> None:
+    """What runs goes on; the rest waits, and goes on once a beat got through."""
+    notes = tmp_path / "notes"
+    with Bench(tmp_path) as bench:
+        bench.wait_ready()
+        bundle = bench.lease("note", [f'["{notes}", "{n}", 0.07]'.encode() for n in range(40)], ttl=0.6)
+        time.sleep(1.0)
+        begun = len(notes.read_text().split())
+        time.sleep(0.3)
+        assert len(notes.read_text().split()) == begun < 40
+        bench.ledger.extend(bench.ledger.held(), time.monotonic() + 60)
+        bench.collect(40)
+    assert notes.read_text().split() == [str(n) for n in range(40)]
+    assert bundle.count == 40
+
+
+def test_a_function_declared_alone_is_killed_at_the_margin(tmp_path: Path) -> None:
+    """It runs again only when the lease is trusted again."""
+    notes = tmp_path / "notes"
+    with Bench(tmp_path) as bench:
+        bench.wait_ready()
+        bench.lease("note", [f'["{notes}", "x", 1.0]'.encode()], ttl=0.6, alone=True)
+        time.sleep(1.3)
+        assert not bench.ledger.next_batch(0.0)
+        bench.ledger.extend(bench.ledger.held(), time.monotonic() + 60)
+        assert bench.collect(1) == {0: b'"x"'}
+    assert notes.read_text().split() == ["x", "x"]
+
+
+def test_children_that_cannot_import_end_the_pool_with_the_reason(tmp_path: Path) -> None:
+    """Three in a row are enough; the folders looked in are named, and work is given back."""
+    with Bench(tmp_path, modules=("no_such_module",)) as bench:
+        bench.lease("double", lines(1))
+        assert bench.ended.wait(20)
+        assert bench.released() == [(0, 1)]
+    assert "no_such_module" in str(bench.trouble)
+    assert str(tmp_path) in str(bench.trouble)
+
+
+def test_a_child_that_dies_between_tasks_blames_nobody(tmp_path: Path) -> None:
+    """Killed from outside while idle, it is replaced, and work goes on."""
+    with Bench(tmp_path) as bench:
+        bench.lease("pid_of", lines(1))
+        pid = int(bench.collect(1)[0])
+        os.kill(pid, 9)
+        wait_until(lambda: not is_alive(pid))
+        bench.lease("double", lines(4))
+        assert bench.collect(2) == {0: b"8"}
+
+
+def test_too_many_waiting_outcomes_stop_new_work(tmp_path: Path) -> None:
+    """While the buffer is full nothing begins; it goes on when the master took some."""
+    with Bench(tmp_path, max_bytes=1000) as bench:
+        bench.lease("large", lines(2000))
+        wait_until(lambda: bench.ledger.is_full)
+        bench.lease("large", lines(10), first=1)
+        assert bench.pool.demand(0.2) == (0, 0)
+        assert bench.collect(2)[1] == b'"xxxxxxxxxx"'

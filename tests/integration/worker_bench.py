@@ -1,0 +1,170 @@
+"""A pool with real children and a real ledger, but no master: the test leases and takes the outcomes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Self
+
+from taskgrid.errors import TaskGridError
+from taskgrid.model import Failure, JobNumber, TaskOptions, Token, Verdict, parse_failure
+from taskgrid.transport.protocol import Bundle, Judged
+from taskgrid.worker.frames import Setup
+from taskgrid.worker.held import Ended
+from taskgrid.worker.ledger import Ledger
+from taskgrid.worker.pool import Pool
+from taskgrid.worker.positions import indices
+from taskgrid.worker.slot import Terms
+
+FUNCTIONS = """
+import os, signal, subprocess, sys, time
+from pathlib import Path
+from taskgrid import current_task
+
+def double(n: int) -> int:
+    return n * 2
+
+def pid_of(n: int) -> int:
+    return os.getpid()
+
+def nap(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+def note(path: str, name: str, seconds: float) -> str:
+    with open(path, "a") as notes:
+        notes.write(name + "\\n")
+    time.sleep(seconds)
+    return name
+
+def fail_at(n: int, bad: int) -> int:
+    if n == bad:
+        raise KeyError("no such thing")
+    return n
+
+def die(n: int, how: str) -> int:
+    print("about to", how, n)
+    if how == "exit":
+        os._exit(7)
+    if how == "segv":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return n
+
+def hang_with_child(path: str) -> int:
+    started = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    Path(path).write_text(str(started.pid))
+    time.sleep(60)
+    return 0
+
+def eat(megabytes: int) -> int:
+    eaten = [bytearray(1 << 20) for _ in range(megabytes)]
+    time.sleep(30)
+    return len(eaten)
+
+def flood(megabytes: int) -> int:
+    for _ in range(megabytes):
+        sys.stdout.write("x" * (1 << 20) + "\\n")
+    return megabytes
+
+def large(size: int) -> str:
+    return "x" * size
+
+def address() -> str:
+    task = current_task()
+    return f"{task.address} attempt {task.attempt}"
+"""
+
+
+class Bench:
+    """One pool under test; a context manager that ends it."""
+
+    def __init__(self, folder: Path, slots: int = 1, *, max_bytes: int = 1 << 28, **terms: Any) -> None:
+        (folder / "bench_tasks.py").write_text(FUNCTIONS)
+        import os
+
+        self.owing = threading.Event()
+        self.ledger = Ledger(max_bytes, self.owing)
+        self.ended = threading.Event()
+        self.trouble: TaskGridError | None = None
+        modules = terms.pop("modules", ("bench_tasks",))
+        setup = Setup(modules=modules, paths=(folder,), worker="bench", max_result_bytes=1 << 20, parent=os.getpid())
+        self.terms = Terms("bench", terms.pop("memory_limit", None), terms.pop("max_tasks", None))
+        self.pool = Pool(slots, self.terms, setup, self.ledger, self._on_end)
+        self.outcomes: dict[tuple[int, int], bytes] = {}
+        self.taken: list[Ended] = []
+        self._counter = 0
+
+    def _on_end(self, trouble: TaskGridError | None) -> None:
+        self.trouble = trouble
+        self.ended.set()
+
+    def __enter__(self) -> Self:
+        self.pool.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pool.stop()
+        assert self.pool.join(10.0), "the pool did not end"
+        self.pool.close()
+
+    def wait_ready(self, slots: int = 1) -> None:
+        """Wait until so many slots have a child that is ready."""
+        until = time.monotonic() + 20
+        while self.pool.demand(1.0)[1] < slots:
+            assert time.monotonic() < until, "no child became ready"
+
+    def lease(
+        self,
+        function: str,
+        payloads: Iterable[bytes],
+        *,
+        first: int = 0,
+        ttl: float = 600.0,
+        attempts: tuple[tuple[int, int], ...] = (),
+        **options: Any,
+    ) -> Bundle:
+        """Lease one bundle to the pool, as job 1."""
+        lines = list(payloads)
+        self._counter += 1
+        bundle = Bundle(
+            token=Token(1, self._counter, "salt"),
+            job=JobNumber(1),
+            function=f"bench_tasks:{function}",
+            runs=((first, first + len(lines)),),
+            options=TaskOptions(**options),
+            attempts=attempts,
+        )
+        works = self.ledger.enter([bundle], (b"\n".join(lines),), time.monotonic(), ttl)
+        self.pool.accept(works)
+        return bundle
+
+    def collect(self, count: int, within: float = 20.0) -> dict[int, bytes]:
+        """Take outcomes as a master would until there are so many; return all lines so far by index."""
+        until = time.monotonic() + within
+        while len(self.outcomes) < count:
+            assert time.monotonic() < until, f"{len(self.outcomes)} of {count} outcomes came"
+            batch = self.ledger.next_batch(0.5)
+            self.taken += batch
+            for ended in batch:
+                for index, line in zip(indices(ended.runs), ended.lines.split(b"\n"), strict=True):
+                    key = (ended.lease.token.counter, index)
+                    assert key not in self.outcomes, f"task {index} ended twice"
+                    self.outcomes[key] = line
+            self.ledger.settle(batch, [(Judged(runs=ended.runs, verdict=Verdict.TAKEN),) for ended in batch])
+        return {index: line for (_, index), line in self.outcomes.items()}
+
+    def released(self, within: float = 10.0) -> list[tuple[int, int]]:
+        """Wait for tasks that are given back, take them as a master would, and return their runs."""
+        assert self.owing.wait(within), "nothing was given back"
+        self.owing.clear()
+        works = self.ledger.next_release()
+        self.ledger.released(works)
+        return [run for work in works for run in work.runs]
+
+
+def failure(line: bytes) -> Failure:
+    """Return the failure in a line that must be one."""
+    assert line.startswith(b"!"), line
+    return parse_failure(line)
