@@ -1,0 +1,95 @@
+"""The reporter: one thread that carries outcomes to the master, many leases in one request.
+
+While one request is under way the next outcomes gather, so the faster they come the more go at
+once. What the master can't take yet waits in the ledger. It never looks into an outcome.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
+
+from taskgrid.errors import NotLetIn, TaskGridError, VersionMismatch
+from taskgrid.model import Verdict, WorkerId
+from taskgrid.scheduler.runs import count
+from taskgrid.transport.channel import ChannelClosed
+from taskgrid.transport.protocol import Judged, ReportRequest
+from taskgrid.transport.proxies import ResultQueue
+from taskgrid.worker.held import Ended
+from taskgrid.worker.ledger import Ledger
+
+_LOOK: Final = 1.0
+"""Seconds between two looks at whether the worker ends."""
+_AFTER_LATER: Final = 1.0
+"""Seconds to wait when the master said *later*, or refused."""
+
+log = structlog.get_logger()
+
+
+class Reporter:
+    """Reports what ended."""
+
+    def __init__(
+        self, worker: WorkerId, queue: ResultQueue, ledger: Ledger, on_trouble: Callable[[TaskGridError], None]
+    ) -> None:
+        self._worker = worker
+        self._queue = queue
+        self._ledger = ledger
+        self._on_trouble = on_trouble
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
+
+    def start(self) -> None:
+        """Start reporting."""
+        self._thread.start()
+
+    def stop(self, within: float) -> bool:
+        """Report what waits, then end; say whether everything was reported in that many seconds."""
+        reported = self._ledger.wait_reported(within)
+        self._ending.set()
+        self._queue.close()
+        self._thread.join(_LOOK * 2)
+        return reported
+
+    def _run(self) -> None:
+        while not self._ending.is_set():
+            batch = self._ledger.next_batch(_LOOK)
+            if batch:
+                self._carry(batch)
+
+    def _carry(self, batch: Sequence[Ended]) -> None:
+        try:
+            self._report(batch)
+        except ChannelClosed:
+            self._ledger.unsettle(batch)
+            self._ending.set()
+        except TaskGridError as error:
+            self._ledger.unsettle(batch)
+            if isinstance(error, NotLetIn | VersionMismatch):
+                self._ending.set()
+                self._on_trouble(error)
+            log.warning("report.failed", why=str(error))
+            self._ending.wait(_AFTER_LATER)
+
+    def _report(self, batch: Sequence[Ended]) -> None:
+        request = ReportRequest(worker=self._worker, reports=self._ledger.as_reports(batch))
+        reply, _ = self._queue.report(request, tuple(ended.lines for ended in batch))
+        later = self._ledger.settle(batch, reply.reports)
+        _log_what_was_refused(batch, reply.reports)
+        if later:
+            log.warning("report.delayed", why="the master's journal is full; outcomes wait here")
+            self._ending.wait(_AFTER_LATER)
+
+
+def _log_what_was_refused(batch: Sequence[Ended], answers: Sequence[Sequence[Judged]]) -> None:
+    for ended, judged in zip(batch, answers, strict=True):
+        refused: Counter[str] = Counter()
+        for answer in judged:
+            if answer.verdict in {Verdict.STALE, Verdict.CANCELLED}:
+                refused[answer.verdict] += count(answer.runs)
+        if refused:
+            log.info("report.refused", job=ended.lease.job, token=str(ended.lease.token), **refused)
