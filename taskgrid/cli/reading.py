@@ -51,7 +51,8 @@ def results(
         view = door.one_job(control, named._replace(first=view.number, word=""))
     if not view.complete:
         _say_incomplete(view)
-    raise typer.Exit(1 if tables.failed(view) else 0)
+    bad = tables.failed(view) or (view.complete and not tables.succeeded(view))
+    raise typer.Exit(1 if bad else 0)
 
 
 def _outcomes(reader: Reader, view: JobView, runs: Sequence[Run], *, wait: bool) -> Iterator[Outcomes]:
