@@ -1,0 +1,176 @@
+"""Frames: what one message looks like on the wire, and the seal that guards it. No socket here.
+
+    u32 size | u32 header | header (JSON) | section 0 (the body: JSON) | section 1 ... (raw parts) | seal
+
+`size` counts header and sections. The header is the envelope: request number, verb or outcome, and the
+length of each section, so that the body goes to its model and the parts to their reader unparsed.
+
+On a plain connection a frame ends in a seal: 16 bytes of HMAC-SHA256 over a sequence number and the
+whole frame, under a key of its direction. A forged, changed, dropped, replayed or reflected frame does
+not verify. Under TLS the records do all that, and there is no seal.
+"""
+
+from __future__ import annotations
+
+import hmac
+import struct
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Final, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import to_json
+
+from taskgrid.errors import BY_CODE, TaskGridError, TooLarge
+from taskgrid.transport.protocol import MAX_FRAME
+
+PREFIX: Final = struct.Struct("!II")
+SEAL_SIZE: Final = 16
+_TEXT_LIMIT: Final = 8_000  # characters of an error's sentence that cross the wire
+
+Buffer = bytes | bytearray | memoryview
+
+
+class FrameError(ValueError):
+    """These bytes are no frame of ours; the connection they came from is over."""
+
+
+class Envelope(BaseModel):
+    """A frame's header; what a later version adds is ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    n: int
+    """The request's number, echoed by its answer."""
+    parts: list[Annotated[int, Field(ge=0, le=MAX_FRAME)]]
+    """Bytes of each section; the first is the body."""
+    verb: str = ""
+    """What a request asks for."""
+    ok: bool = True
+    """Whether an answer's body is the verb's reply, or an error."""
+
+
+class Frame(NamedTuple):
+    """A message as it was received."""
+
+    envelope: Envelope
+    body: bytes
+    parts: tuple[bytes, ...]
+
+
+class Packed(NamedTuple):
+    """A message ready to be sent: its pieces in order, without the seal."""
+
+    pieces: list[bytes]
+    size: int
+    """Bytes of all pieces."""
+
+
+class Seal:
+    """The seals of one direction of one connection, in the order of their frames."""
+
+    def __init__(self, key: bytes) -> None:
+        self._keyed = hmac.new(key, digestmod="sha256")  # copied for each frame: the key is scheduled once
+        self._sequence = 0
+
+    def next(self, pieces: Iterable[Buffer]) -> bytes:
+        """Return the seal of the direction's next frame."""
+        mac = self._keyed.copy()
+        mac.update(self._sequence.to_bytes(8, "big"))
+        for piece in pieces:
+            mac.update(piece)
+        self._sequence += 1
+        return mac.digest()[:SEAL_SIZE]
+
+    def check(self, frame: memoryview, seal: memoryview) -> None:
+        """Raise `FrameError` unless `seal` is that of the direction's next frame."""
+        if not hmac.compare_digest(self.next((frame,)), seal):
+            raise FrameError("the seal does not fit")
+
+
+def pack_request(number: int, verb: str, body: bytes, parts: Sequence[bytes]) -> Packed:
+    """Pack a request. Raises `TooLarge`."""
+    sizes = _sizes(body, parts)
+    return _pack(f'{{"n":{number},"verb":"{verb}","parts":[{sizes}]}}'.encode(), body, parts)
+
+
+def pack_reply(number: int, body: bytes, parts: Sequence[bytes]) -> Packed:
+    """Pack the answer of a request that was granted. Raises `TooLarge`."""
+    return _pack(f'{{"n":{number},"parts":[{_sizes(body, parts)}]}}'.encode(), body, parts)
+
+
+def pack_error(number: int, error: TaskGridError) -> Packed:
+    """Pack the answer of a request that was refused: the error's code, sentences and fields."""
+    body = _error_body(error, error.fields)
+    if len(body) > MAX_FRAME // 2:
+        body = _error_body(error, {})
+    return _pack(f'{{"n":{number},"ok":false,"parts":[{len(body)}]}}'.encode(), body, ())
+
+
+def unpack_error(body: bytes) -> TaskGridError:
+    """Rebuild an error from the closed table; an unknown code becomes a plain `TaskGridError`."""
+    try:
+        told = _ErrorBody.model_validate_json(body)
+    except ValidationError:
+        return TaskGridError(
+            "The master refused, in words that this TaskGrid can't read.", hint="Upgrade TaskGrid here."
+        )
+    kind = BY_CODE.get(told.code, TaskGridError)
+    fields = {name: value for name, value in told.fields.items() if name not in ("self", "message", "why", "hint")}
+    return kind(told.message, why=told.why, hint=told.hint, **fields)
+
+
+def frame_size(prefix: Buffer, at: int, limit: int) -> int:
+    """Return the bytes that follow the prefix at `at`, without the seal. Raises `FrameError` beyond `limit`."""
+    size, header = PREFIX.unpack_from(prefix, at)
+    if size > limit or header > size:
+        raise FrameError(f"a frame of {size} bytes, {header} of them its header")
+    return int(size)
+
+
+def unpack(frame: memoryview) -> Frame:
+    """Take a whole frame apart, prefix included and seal not; sections are copied out, once."""
+    size, header = PREFIX.unpack_from(frame)
+    at = PREFIX.size + header
+    try:
+        envelope = _ENVELOPE.validate_json(bytes(frame[PREFIX.size : at]))
+    except ValidationError as error:
+        raise FrameError("an envelope that can't be read") from error
+    if not envelope.parts or sum(envelope.parts) != size - header or len(frame) != PREFIX.size + size:
+        raise FrameError("sections that don't add up")
+    sections = []
+    for length in envelope.parts:
+        sections.append(bytes(frame[at : at + length]))
+        at += length
+    return Frame(envelope, sections[0], tuple(sections[1:]))
+
+
+class _ErrorBody(BaseModel):
+    code: str
+    message: str
+    why: str = ""
+    hint: str = ""
+    fields: dict[str, Any] = {}
+
+
+_ENVELOPE: Final = Envelope.__pydantic_validator__
+
+
+def _error_body(error: TaskGridError, fields: dict[str, Any]) -> bytes:
+    told = {"code": error.code, "message": error.message, "why": error.why, "hint": error.hint}
+    short = {name: text[:_TEXT_LIMIT] for name, text in told.items()}
+    return to_json({**short, "fields": fields}, fallback=repr, inf_nan_mode="constants")
+
+
+def _sizes(body: bytes, parts: Sequence[bytes]) -> str:
+    return ",".join([str(len(body)), *[str(len(part)) for part in parts]]) if parts else str(len(body))
+
+
+def _pack(header: bytes, body: bytes, parts: Sequence[bytes]) -> Packed:
+    size = len(header) + len(body) + sum(map(len, parts))
+    if size > MAX_FRAME:
+        raise TooLarge(
+            f"A message of {size:,} bytes is over the limit of {MAX_FRAME:,}.",
+            why="Payloads and results travel through the master, which is made for small ones.",
+            hint="Write large data to storage that all machines share, and pass its path.",
+        )
+    return Packed([PREFIX.pack(size, len(header)), header, body, *parts], PREFIX.size + size)

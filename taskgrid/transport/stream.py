@@ -1,0 +1,160 @@
+"""A TCP connection, plain or under TLS: bytes in, bytes out, each with a deadline.
+
+One thread at a time reads and writes; any thread may `shutdown`, which wakes the one that waits. Only
+the owner closes, since a closed descriptor's number is soon another's. It knows no frames and no keys.
+
+Plain sockets stay in blocking mode with the kernel's own timeouts: Python's would cost a `poll` for each
+read. Under TLS the kernel's are not honoured by the `ssl` module, so Python's are used there.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+_GATHER_FROM: Final = 128 << 10  # bytes: below, one copy is cheaper than many pieces
+_GATHER_PIECES: Final = 512  # IOV_MAX is 1024
+
+_KEEPALIVE: Final = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),  # without it a frame waits 40 ms for an acknowledgement
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 60_000),
+)
+
+
+def left(deadline: float) -> float:
+    """Return the seconds until `deadline`, on the monotonic clock. Raises `TimeoutError` when there are none."""
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise TimeoutError("the peer was too slow")
+    return seconds
+
+
+class Stream:
+    """A connected socket and its deadlines; `peer` is the other end's address."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._tls = False
+        self._ended = False
+        self._closed = False
+        self._guard = threading.Lock()  # between the owner's close and another's shutdown
+        self._armed: dict[int, float | None] = {}
+        sock.settimeout(None)
+        for level, option, value in _KEEPALIVE:
+            sock.setsockopt(level, option, value)
+        self.peer: tuple[str, int] = sock.getpeername()[:2]
+
+    def secure(self, context: ssl.SSLContext, *, server: bool, deadline: float) -> None:
+        """Put TLS on top, as its server or its client."""
+        with self._guard:
+            if self._ended:
+                raise ConnectionAbortedError("shut down")
+            self._socket = context.wrap_socket(self._socket, server_side=server, do_handshake_on_connect=False)
+            self._tls = True
+            wrapped = self._socket
+        self._armed.clear()
+        wrapped.settimeout(left(deadline))
+        wrapped.do_handshake()
+
+    def peer_certificate(self) -> bytes:
+        """Return the certificate (DER) that the other end showed under TLS."""
+        if not isinstance(self._socket, ssl.SSLSocket):
+            return b""
+        return self._socket.getpeercert(binary_form=True) or b""
+
+    def read_exactly(self, size: int, deadline: float) -> bytes:
+        """Read `size` bytes and not one more. Raises `OSError` or `EOFError`."""
+        buffer = memoryview(bytearray(size))
+        have = 0
+        while have < size:
+            have += self.receive_into(buffer[have:], left(deadline))
+        return bytes(buffer)
+
+    def receive_into(self, buffer: memoryview, timeout: float | None) -> int:
+        """Read at least one byte, within `timeout` seconds (None: whenever). Raises `OSError` or `EOFError`."""
+        self._arm(socket.SO_RCVTIMEO, timeout)
+        try:
+            count = self._socket.recv_into(buffer)
+        except BlockingIOError:
+            raise TimeoutError("nothing came in time") from None
+        if not count:
+            raise EOFError("the peer closed the connection")
+        return count
+
+    def send(self, pieces: Sequence[bytes], size: int, timeout: float) -> None:
+        """Write all pieces, `size` bytes together, within `timeout` seconds. Raises `OSError`."""
+        self._arm(socket.SO_SNDTIMEO, timeout)
+        if self._tls:
+            self._socket.sendall(b"".join(pieces))
+            return
+        deadline = time.monotonic() + timeout
+        try:
+            sent = self._send_once(pieces, size)
+            if sent < size:
+                self._send_rest(memoryview(b"".join(pieces))[sent:], deadline)
+        except BlockingIOError:
+            raise TimeoutError("the peer reads nothing") from None
+
+    def fileno(self) -> int:
+        """Return the descriptor, -1 once closed."""
+        return self._socket.fileno()
+
+    def peer_open(self) -> bool:
+        """Say whether the other end still has its side open, whatever it has sent before."""
+        with self._guard:
+            if self._closed:
+                return False
+            poller = select.poll()
+            poller.register(self._socket, select.POLLRDHUP)
+            return not poller.poll(0)
+
+    def shutdown(self, how: int = socket.SHUT_RDWR) -> None:
+        """End the connection from any thread; whoever waits on it wakes up."""
+        with self._guard:
+            self._ended = True
+            if not self._closed:
+                with suppress(OSError):  # the method of SSLSocket would also drop the session a reader is in
+                    socket.socket.shutdown(self._socket, how)
+
+    def close(self) -> None:
+        """End the connection and give the descriptor back; for its owner."""
+        self.shutdown()
+        with self._guard:
+            self._closed = True
+            self._socket.close()
+
+    def abandon(self) -> None:
+        """Give the descriptor back and leave the connection to the parent; for a child just forked."""
+        self._guard = threading.Lock()  # a thread that the child doesn't have may hold the old one
+        self._ended = self._closed = True
+        self._socket.close()
+
+    def _arm(self, option: int, timeout: float | None) -> None:
+        if self._tls:
+            self._socket.settimeout(timeout)
+        elif self._armed.get(option, -1.0) != timeout:
+            whole, part = divmod(int((timeout or 0) * 1e6), 1_000_000)
+            soonest = 1 if timeout is not None and not whole else 0  # zero would mean for ever
+            self._socket.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", whole, max(part, soonest)))
+            self._armed[option] = timeout
+
+    def _send_once(self, pieces: Sequence[bytes], size: int) -> int:
+        if size < _GATHER_FROM or len(pieces) > _GATHER_PIECES:
+            return self._socket.send(b"".join(pieces))
+        return self._socket.sendmsg(pieces)
+
+    def _send_rest(self, rest: memoryview, deadline: float) -> None:
+        while rest:
+            self._arm(socket.SO_SNDTIMEO, left(deadline))
+            rest = rest[self._socket.send(rest) :]
