@@ -1,0 +1,93 @@
+"""From a request's frame to its answer: the table of verbs, who may say them, and what went wrong.
+
+Every road ends in an answer. An error of the service's own making crosses as its code and sentences; any
+other is logged here with its traceback, of which the peer is told one line. No socket, no thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import structlog
+from pydantic import ValidationError
+
+from taskgrid.errors import NotLetIn, Refused, TaskGridError, UsageError
+from taskgrid.model.job import Model
+from taskgrid.transport.frames import Frame, Packed, pack_error, pack_reply
+from taskgrid.transport.protocol import VERBS, Parts, Peer, Role, Service
+
+_log = structlog.get_logger()
+
+
+class Route(NamedTuple):
+    """Where a verb leads: how its body is read, who may say it, and the service's method."""
+
+    read: Callable[[bytes], Any]
+    roles: frozenset[Role]
+    method: Callable[[Peer, Any, Parts], tuple[Model, Parts]]
+
+
+class Dispatch:
+    """Answers requests from a service; a verb the service has no method for is unknown."""
+
+    def __init__(self, service: Service) -> None:
+        self._routes: Final = {
+            name: Route(verb.request.__pydantic_validator__.validate_json, verb.roles, getattr(service, name))
+            for name, verb in VERBS.items()
+            if hasattr(service, name)
+        }
+
+    def answer(self, peer: Peer, frame: Frame) -> Packed:
+        """Carry one request to the service and pack what it says. Raises nothing that is an `Exception`."""
+        number = frame.envelope.n
+        try:
+            reply, parts = self._carry(peer, frame)
+            return pack_reply(number, type(reply).__pydantic_serializer__.to_json(reply), parts)
+        except TaskGridError as error:
+            return pack_error(number, error)
+        except Exception as error:  # noqa: BLE001  # the last resort: the peer gets an answer
+            _log.exception("request.failed", verb=frame.envelope.verb, peer=peer.address)
+            return pack_error(number, _unexpected(frame.envelope.verb, error))
+
+    def _carry(self, peer: Peer, frame: Frame) -> tuple[Model, Parts]:
+        route = self._routes.get(frame.envelope.verb)
+        if route is None:
+            raise _unknown(frame.envelope.verb)
+        if not route.roles & peer.roles and Role.OPERATOR not in peer.roles:
+            raise _not_allowed(frame.envelope.verb, peer)
+        try:
+            request = route.read(frame.body)
+        except ValidationError as error:
+            raise _unreadable(frame.envelope.verb, error) from None
+        return route.method(peer, request, frame.parts)
+
+
+def _unknown(verb: str) -> Refused:
+    return Refused(
+        f"This master does not know the verb {verb[:40]!r}.",
+        why="It is older than this TaskGrid.",
+        hint="Upgrade the master first, then workers and clients.",
+    )
+
+
+def _not_allowed(verb: str, peer: Peer) -> NotLetIn:
+    return NotLetIn(
+        f"The key shown may not {verb}.",
+        why=f"It is one for the role {', '.join(sorted(peer.roles)) or 'none'}.",
+        hint="Use the key of a role that may, or the master's first key, which carries all.",
+    )
+
+
+def _unreadable(verb: str, error: ValidationError) -> UsageError:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    return UsageError(f"The {verb} request can't be read.", why=f"{place}: {first['msg']}" if place else first["msg"])
+
+
+def _unexpected(verb: str, error: Exception) -> TaskGridError:
+    return TaskGridError(
+        f"The master failed at a {verb} request.",
+        why=f"{type(error).__name__}: {error}",
+        hint="This is a defect of TaskGrid; the master's log has its traceback.",
+    )

@@ -1,0 +1,209 @@
+"""The master's end: a port, a thread per connection, and the service they all call.
+
+A subclass of the standard manager's server that keeps its shape (accepter, handler thread, serving loop)
+and none of its doors: no objects are created, counted or named from the wire; a request is a verb of
+`protocol.py` or is refused. It knows nothing of what the verbs do.
+
+An ending server first stops listening to its callers, so that a call under way can still be answered,
+and cuts their connections when the time is up.
+"""
+
+from __future__ import annotations
+
+import itertools
+import resource
+import socket
+import threading
+import time
+from contextlib import suppress
+from functools import partial
+from multiprocessing.managers import Server
+from typing import Any
+
+import structlog
+
+from taskgrid.transport.address import Address, format_address, is_loopback
+from taskgrid.transport.callers import Caller, Callers
+from taskgrid.transport.connection import LOST, Connection
+from taskgrid.transport.dispatch import Dispatch
+from taskgrid.transport.handshake import Host, welcome
+from taskgrid.transport.keys import KeyTable
+from taskgrid.transport.limits import Limits
+from taskgrid.transport.listener import Listener
+from taskgrid.transport.protocol import Peer, Service
+from taskgrid.transport.standard import SERIALIZER
+from taskgrid.transport.strangers import Strangers
+from taskgrid.transport.stream import Stream, left
+from taskgrid.transport.tls import ServerTls, server_tls
+
+_BACK_OFF = 0.05  # seconds after the machine had no descriptor or no thread for us
+_SPARE_DESCRIPTORS = 1024  # for the journal, the log, the strangers and the interpreter
+_LAST_WORDS = 0.5  # the share of a stop's time in which calls under way may still be answered
+_DEFAULTS = Limits()
+_stack_lock = threading.Lock()
+_log = structlog.get_logger()
+
+
+def serve(
+    address: Address, keys: KeyTable, service: Service, *, tls: bool | None = None, limits: Limits = _DEFAULTS
+) -> GridServer:
+    """Bind a server to `address`; `start` makes it accept. `tls` None: unless the address is loopback.
+
+    Raises `UsageError` if the address can't be listened on.
+    """
+    secure = not is_loopback(address[0]) if tls is None else tls
+    return GridServer(address, keys, service, tls=server_tls(keys.folder) if secure else None, limits=limits)
+
+
+class GridServer(Server):
+    """Serves one service on one port; `address` is where."""
+
+    public: list[str] = []  # noqa: RUF012  # declared so by the base class
+    fallback_mapping: dict[str, Any] = {}  # noqa: RUF012  # declared so by the base class
+    listener: Listener
+
+    def __init__(
+        self, address: Address, keys: KeyTable, service: Service, *, tls: ServerTls | None, limits: Limits
+    ) -> None:
+        super().__init__({}, address, b"", SERIALIZER)  # keys are the handshake's business, not the manager's
+        self.address: Address = self.listener.address
+        self.stop_event = threading.Event()
+        self._keys, self._tls, self._limits = keys, tls, limits
+        self._dispatch = Dispatch(service)
+        self._strangers = Strangers(limits.max_strangers, limits.shed_after)
+        self._callers = Callers(service.disconnected)
+        self._numbers = itertools.count(1)
+        self._threads: set[threading.Thread] = set()
+        self._accepter = threading.Thread(target=self.accepter, name="taskgrid-accept", daemon=True)
+
+    def start(self) -> None:
+        """Begin to accept connections."""
+        _raise_descriptor_limit(self._limits.max_connections + _SPARE_DESCRIPTORS)
+        self._callers.start()
+        self._accepter.start()
+
+    def stop(self, within: float) -> None:
+        """Close the port and all connections, and end all threads, within that many seconds."""
+        deadline = time.monotonic() + within
+        self.stop_event.set()
+        self._strangers.close()
+        self._close_port(within)
+        self._callers.shutdown(socket.SHUT_RD)
+        self._join(time.monotonic() + _LAST_WORDS * max(0.0, deadline - time.monotonic()))
+        self._callers.shutdown(socket.SHUT_RDWR)
+        self._join(deadline)
+        self._callers.stop(_BACK_OFF)
+        if self._threads:
+            _log.warning("server.threads_left", count=len(self._threads))
+
+    def serve_forever(self) -> None:
+        """Serve until stopped from another thread."""
+        self.start()
+        self.stop_event.wait()
+
+    def peer_open(self, connection: int) -> bool:
+        """Say whether the peer of this connection (`Peer.connection`) is still there."""
+        return self._callers.is_open(connection)
+
+    def accepter(self) -> None:
+        """Accept until stopped; whatever the machine lacks is waited for, not died of."""
+        while not self.stop_event.is_set():
+            self._strangers.wait_for_place()
+            try:
+                self._accept_one()
+            except (OSError, RuntimeError) as error:
+                _log.warning("server.accept_failed", why=str(error))
+                self.stop_event.wait(_BACK_OFF)
+
+    def handle_request(self, conn: Stream) -> None:  # type: ignore[override]  # our listener accepts streams
+        """Serve one connection from handshake to end; the body of its thread."""
+        try:
+            self._handle_request(conn)
+        except LOST:
+            pass  # how a connection ends is the peer's affair; what it meant is told by `disconnected`
+        finally:
+            self._strangers.leave(conn)
+            conn.close()
+            self._threads.discard(threading.current_thread())
+
+    def create(self, *_: object, **__: object) -> None:  # type: ignore[override]  # closed: nothing is created from the wire
+        """Do nothing."""
+
+    incref = decref = create  # closed likewise
+
+    def _close_port(self, within: float) -> None:
+        self.listener.wake()
+        if self._accepter.ident is not None:
+            self._accepter.join(within)
+        self.listener.close()
+
+    def _accept_one(self) -> None:
+        sock = self.listener.accept()
+        if sock is None:
+            return
+        try:
+            stream = Stream(sock)
+        except OSError:  # it was gone before we looked
+            sock.close()
+            return
+        self._strangers.enter(stream)
+        thread = threading.Thread(target=self.handle_request, args=(stream,), name="taskgrid-peer", daemon=True)
+        self._threads.add(thread)
+        try:
+            _start_small(thread, self._limits.stack)
+        except RuntimeError:
+            self._threads.discard(thread)
+            self._strangers.leave(stream)
+            stream.close()
+            raise
+
+    def _handle_request(self, stream: Stream) -> None:
+        deadline = time.monotonic() + self._limits.handshake
+        host = Host(self._keys, self._tls, self._is_full, partial(self._strangers.progress, stream))
+        session = welcome(stream, host, deadline=deadline)
+        if session is None:
+            return
+        connection = Connection(stream, session, self._limits)
+        peer = Peer(format_address(stream.peer), session.roles, next(self._numbers))
+        caller = Caller(peer, connection)
+        self._callers.enter(caller)
+        try:
+            self._serve(caller, deadline)
+        finally:
+            self._callers.leave(caller)
+
+    def _serve(self, caller: Caller, deadline: float) -> None:
+        connection, answer = caller.connection, self._dispatch.answer
+        frame = connection.receive(left(deadline))
+        self._strangers.leave(connection.stream)
+        while caller.begin():
+            reply = answer(caller.peer, frame)
+            caller.end()
+            connection.send(reply)
+            frame = connection.receive(None)
+
+    def _is_full(self) -> bool:
+        return len(self._callers) >= self._limits.max_connections
+
+    def _join(self, deadline: float) -> None:
+        for thread in list(self._threads):
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+
+def _start_small(thread: threading.Thread, stack: int) -> None:
+    """Start a thread with a small stack: the default's 8 MiB of address space, times thousands, is a limit too."""
+    with _stack_lock:
+        before = threading.stack_size(stack)
+        try:
+            thread.start()
+        finally:
+            threading.stack_size(before)
+
+
+def _raise_descriptor_limit(wanted: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
