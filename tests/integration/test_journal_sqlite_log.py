@@ -164,3 +164,14 @@ def test_cut_log_takes_new_commits(crashed: Crashed) -> None:
     journal.close()
     assert crashed.reopened() == (8, "")
     assert verify(crashed.database) == []
+
+
+def test_frames_that_were_cut_are_not_taken_for_later_commits(crashed: Crashed, tmp_path: Path) -> None:
+    """A second crash soon after a torn tail was cut finds nothing of that tail behind its own frames."""
+    with crashed.log.open("r+b") as file:
+        file.seek(crashed.ends[-2])
+        file.write(b"\0" * FRAME)
+    journal = SqliteJournal(crashed.database, Durability.PROCESS, ballast=0)
+    again = crashed.copied(tmp_path / "again")
+    journal.close()
+    assert again.reopened() == (11, "")
