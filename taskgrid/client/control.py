@@ -5,7 +5,7 @@ Every method is one request and its answer. Nothing here waits, retries or rende
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from taskgrid.errors import UnknownJob
 from taskgrid.lifecycle import TaskState
@@ -78,12 +78,13 @@ class Control:
         """Drop jobs that have ended, with their results; say what was touched."""
         return self._proxy.forget(SelectRequest(selectors=selectors, dry_run=dry_run))[0].touched
 
-    def cancel_waiting(self, job: JobId, runs: Sequence[Run]) -> None:
-        """Take back those tasks of `runs` that no worker holds."""
+    def cancel_waiting(self, job: JobId, runs: Sequence[Run]) -> Iterator[int]:
+        """Take back those tasks of `runs` that no worker holds; yield which."""
         for part in _pages(runs):
             waiting = [view.index for view in self.tasks(job, part) if view.state in _WAITING]
             if waiting:
                 self.cancel(Selector(job=job, runs=as_runs(waiting)))
+            yield from waiting
 
     def cancel_unleased(self, job: JobId, index: int) -> bool:
         """Take back one task if no worker holds it; say whether it was so.

@@ -3,10 +3,11 @@
 They run in a temporary folder of their own, with their own configuration, key and journal, so they
 neither see nor touch a grid of this user. They are started by command line:
 
-    taskgrid master --host 127.0.0.1 --port 0 --ready-file FILE --die-with-parent ...
+    taskgrid master --host 127.0.0.1 --port PORT --ready-file FILE --die-with-parent ...
     taskgrid worker --server 127.0.0.1:PORT --slots 1 --die-with-parent ...
 
-`--ready-file` is written when the master serves: {"server", "pid", "key_file"}. With
+All start at once: the key is made and the port reserved before. `--ready-file` is written when the
+master serves. With
 `--die-with-parent` the kernel ends them when the *thread* that started them ends (prctl(2),
 PR_SET_PDEATHSIG), so one thread starts them and stays for as long as they do: a killed owner takes
 them along, and an owner's thread that ends does not.
@@ -14,23 +15,24 @@ them along, and an owner's thread that ends does not.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import sysconfig
 import tempfile
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from taskgrid.clock import SystemClock
 from taskgrid.errors import TaskGridError
 from taskgrid.functions import main_module_file
+from taskgrid.transport.keys import make_key_files
 
 _CLOCK = SystemClock()
 
@@ -58,7 +60,7 @@ class LocalCluster:
         if workers < 1:
             raise ValueError(f"a local grid needs at least one worker, not {workers}")
         self._parts = _Parts(Path(tempfile.mkdtemp(prefix="taskgrid-")))
-        self.key_file = self._parts.folder / "taskgrid.key"
+        self.key_file = make_key_files(self._parts.folder / "config" / "taskgrid")
         self._stop = weakref.finalize(self, self._parts.end)
         self._failure: BaseException | None = None
         self.servers: tuple[str, ...] = ()
@@ -87,10 +89,12 @@ class LocalCluster:
     def _keep(self, workers: int, durability: str, started: threading.Event) -> None:
         """Start the programs and stay until they have ended, see above."""
         try:
-            ready = self._start_master(durability)
-            self.servers = (ready["server"],)
-            for number in range(1, workers + 1):
-                self._start_worker(number)
+            with _reserved_port() as port:
+                self.servers = (f"127.0.0.1:{port}",)
+                ready_file, master = self._start_master(port, durability)
+                for number in range(1, workers + 1):
+                    self._start_worker(number)
+                self._await(ready_file, master)
         except BaseException as error:  # noqa: BLE001  # raised where the constructor waits
             self._failure = error
         parts = self._parts
@@ -98,30 +102,39 @@ class LocalCluster:
         started.set()
         parts.ended.wait()
 
-    def _start_master(self, durability: str) -> dict[str, Any]:
+    def _start_master(self, port: int, durability: str) -> tuple[Path, subprocess.Popen[bytes]]:
         folder = self._parts.folder
         ready_file = folder / "ready.json"
         flags = {
             "--host": "127.0.0.1",
-            "--port": "0",
+            "--port": port,
             "--journal": folder / "journal.db",
             "--durability": durability,
             "--key-file": self.key_file,
             "--ready-file": ready_file,
         }
-        master = self._parts.run("master", [str(word) for flag in flags.items() for word in flag])
+        return ready_file, self._parts.run("master", [str(word) for flag in flags.items() for word in flag])
+
+    def _start_worker(self, number: int) -> None:
+        name = f"local-{number}"
+        to_master = ["--server", *self.servers, "--key-file", str(self.key_file)]
+        self._parts.run("worker", [*to_master, "--slots", "1", "--name", name, *self._worker], log=name)
+
+    def _await(self, ready_file: Path, master: subprocess.Popen[bytes]) -> None:
         deadline = _CLOCK.now() + _START_WITHIN
         while not ready_file.exists():
             if master.poll() is not None or _CLOCK.now() > deadline:
                 raise self._parts.failed("master", master)
             self._parts.ended.wait(_LOOK_EVERY)
-        ready: dict[str, Any] = json.loads(ready_file.read_text())
-        return ready
 
-    def _start_worker(self, number: int) -> None:
-        name = f"local-{number}"
-        to_master = ["--server", self.servers[0], "--key-file", str(self.key_file)]
-        self._parts.run("worker", [*to_master, "--slots", "1", "--name", name, *self._worker], log=name)
+
+@contextmanager
+def _reserved_port() -> Iterator[int]:
+    """Hold a free port meanwhile: bound, not listened on, so that only who names it can listen there."""
+    with socket.socket() as reserved:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(("127.0.0.1", 0))
+        yield reserved.getsockname()[1]
 
 
 class _Parts:

@@ -88,10 +88,7 @@ def _outcome(codec: Codec, task: str, line: bytes) -> Any:
         return exception_of(parse_failure(line), task=task)
     try:
         return codec.decode_value(line)
-    except (TaskGridError, ValueError) as error:
-        return TaskFailed(
-            f"the value of task {task} does not fit the function's return annotation here",
-            why=str(error),
-            hint="the worker may run another version of the function",
-            task=task,
-        )
+    except TaskGridError as error:
+        return TaskFailed(f"task {task}: {error.message}", why=error.why, hint=error.hint, task=task)
+    except ValueError as error:
+        return TaskFailed(f"task {task}: its outcome is not JSON", why=str(error), task=task)

@@ -177,7 +177,7 @@ class Stream:
             left = error
         with self._changed:
             self._open = False
-        _fail([future for index in list(self._sent) if (future := self._sent.pop(index, None))], left)
+        _fail([future for index in list(self._sent) if (future := self._sent.pop(index, None)) is not None], left)
         self._keeper.ended(self)
 
     def _resolve(self, row: OutcomeRun, part: bytes) -> None:
@@ -247,8 +247,9 @@ class Stream:
             future.end_cancelled()
         with self._changed:
             self._changed.wait_for(lambda: self._over or self._accepted >= self._made)
-        if sent := sorted(self._sent):
-            self._control().cancel_waiting(self.upload.job, as_runs(sent))
+        for index in self._control().cancel_waiting(self.upload.job, as_runs(sorted(self._sent))):
+            if taken := self._sent.pop(index, None):
+                taken.end_cancelled()
 
 
 def _fail(futures: list[TaskFuture[Any]], error: TaskGridError) -> None:
