@@ -14,8 +14,8 @@ from threading import Event
 import pytest
 
 from taskgrid.errors import JournalDamaged, JournalError, JournalLocked, JournalTooNew
-from taskgrid.journal import ChunkRow, Commit, Durability, Group, SqliteJournal, open_journal, verify
-from taskgrid.model import Accepted, JobNumber, Marked, Record
+from taskgrid.journal import ChunkRow, Commit, Durability, Group, OutcomeRow, SqliteJournal, open_journal, verify
+from taskgrid.model import Accepted, JobNumber, Marked, Record, Token
 
 JOB = JobNumber(1)
 SOON = 20.0
@@ -155,6 +155,8 @@ CHANGES = {
     ),
     "a chunk's lines": ("UPDATE chunks SET lines = x'5B5D'", lambda journal: journal.read_payloads(JOB, 0, 1)),
     "a chunk's place": ("UPDATE chunks SET count = 3", lambda journal: journal.read_chunk(JOB, 0)),
+    "an outcome's token": ("UPDATE outcomes SET token = '1 2 ff'", lambda journal: journal.read_arrivals(JOB, 0, 1)),
+    "an outcome's lines": ("UPDATE outcomes SET lines = x'30'", lambda journal: journal.read_index(JOB, 0, 1, 1)),
     "a checkpoint": ("UPDATE checkpoints SET body = x'00'", records),
 }
 
@@ -165,7 +167,9 @@ def test_changed_row_is_damage_where_it_is_read(tmp_path: Path, what: str) -> No
     statement, read = CHANGES[what]
     path = tmp_path / "journal.db"
     journal = SqliteJournal(path, ballast=0)
-    commit(journal, 0, [Marked(mark=mark) for mark in range(5)], [ChunkRow(0, 0, 2, b"[1]\n[2]")])
+    outcomes = [OutcomeRow(1, 0, 1, Token(1, 1, "ff"), 1, b"1")]
+    group = Group(JOB, 0, [Marked(mark=mark) for mark in range(5)], [ChunkRow(0, 0, 2, b"[1]\n[2]")], outcomes)
+    journal.append([group], lambda _: None)
     if what == "a checkpoint":
         journal.checkpoint(JOB, 2, b"state")
     journal.close()
