@@ -24,22 +24,19 @@ from typing import Final
 import structlog
 
 from taskgrid.errors import TaskGridError
-from taskgrid.functions import offers_in_subprocess
 from taskgrid.model import WorkerId, new_id
 from taskgrid.settings import WorkerSettings
 from taskgrid.transport.known import find_master
 from taskgrid.transport.manager import GridManager
-from taskgrid.transport.protocol import Offer, Recheck
+from taskgrid.transport.protocol import Recheck
 from taskgrid.worker.beat import Beat
-from taskgrid.worker.frames import Setup
 from taskgrid.worker.leaser import Leaser
 from taskgrid.worker.ledger import Ledger
 from taskgrid.worker.pool import Pool
+from taskgrid.worker.repertoire import SHIPPED, Repertoire
 from taskgrid.worker.reporter import Reporter
 from taskgrid.worker.slot import Terms
 
-SHIPPED: Final = ("taskgrid.logs",)
-"""Modules that a worker offers when its owner names none."""
 _JOIN: Final = 5.0
 """Seconds for a thread to end once everything it waits for is closed."""
 _REPORT: Final = 5.0
@@ -59,7 +56,9 @@ class Order(Enum):
 class Agent:
     """A worker, from its start to its drain."""
 
-    def __init__(self, settings: WorkerSettings, manager: GridManager) -> None:
+    def __init__(
+        self, settings: WorkerSettings, manager: GridManager, *, any_function: bool = False, main: Path | None = None
+    ) -> None:
         """Make a worker that speaks to the master through `manager`, and closes it at its end."""
         self._settings = settings
         self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
@@ -67,18 +66,18 @@ class Agent:
         self.is_draining = False
         self.id = WorkerId(new_id())
         self.name = settings.name or f"{socket.gethostname()}-{os.getpid()}"
-        self._offers = Offers(settings)
+        self._repertoire = Repertoire(settings, any_function=any_function, main=main)
         wake = threading.Event()
         self._ledger = Ledger(settings.max_buffer_bytes, wake)
         terms = Terms(self.name, settings.memory_limit, settings.max_tasks_per_child)
-        self._pool = Pool(settings.slots, terms, self._offers.setup(self.name), self._ledger, self._pool_ended)
+        self._pool = Pool(settings.slots, terms, self._repertoire.setup(self.name), self._ledger, self._pool_ended)
         self._beat = Beat(
             self.id,
             self.name,
             settings.slots,
             manager,
             self._ledger,
-            offers=self._offers.now,
+            offers=self._repertoire.offers,
             orders=self,
             wake=wake,
         )
@@ -114,7 +113,7 @@ class Agent:
 
     def _look_again(self, rechecks: Sequence[Recheck]) -> None:
         try:
-            changed = self._offers.look_again()
+            changed = self._repertoire.look_again()
         except TaskGridError as error:
             log.warning("code.unusable", why=str(error))
             return
@@ -146,8 +145,8 @@ class Agent:
 
     def _start(self) -> None:
         settings = self._settings
-        log.info("worker.started", worker=self.name, slots=settings.slots, functions=list(self._offers.modules))
-        if not settings.functions:
+        log.info("worker.started", worker=self.name, slots=settings.slots, functions=list(self._repertoire.modules))
+        if self._repertoire.modules == SHIPPED:
             log.info("worker.offers_shipped", why="no --functions: it runs what ships with TaskGrid, and nothing else")
         self._pool.start()
         self._beat.start()
@@ -177,54 +176,11 @@ class Agent:
         self._pool.close()
 
 
-class Offers:
-    """What this worker offers, as child processes find it: the agent imports no user code."""
-
-    def __init__(self, settings: WorkerSettings) -> None:
-        named = settings.functions or SHIPPED
-        scripts = [Path(name) for name in named if name.endswith(".py")]
-        self.modules = tuple(name for name in named if not name.endswith(".py"))
-        self._main = scripts[0] if scripts else None
-        self._settings = settings
-        self._lock = threading.Lock()
-        self._offers: tuple[Offer, ...] | None = None
-
-    def setup(self, worker: str) -> Setup:
-        """Return what a child needs to know."""
-        return Setup(
-            modules=self.modules,
-            paths=self._settings.path,
-            main=self._main,
-            worker=worker,
-            max_result_bytes=self._settings.max_result_bytes,
-            parent=os.getpid(),
-        )
-
-    def now(self) -> tuple[Offer, ...]:
-        """Return what is offered, looked at once; FunctionRefused if it can't be imported."""
-        with self._lock:
-            if self._offers is None:
-                self._offers = self._look()
-            return self._offers
-
-    def look_again(self) -> bool:
-        """Look at the files again; say whether anything is different now."""
-        with self._lock:
-            before, self._offers = self._offers, self._look()
-            return before != self._offers
-
-    def _look(self) -> tuple[Offer, ...]:
-        found = offers_in_subprocess(self.modules, self._settings.path, main=self._main)
-        return tuple(Offer(function=name, code=code) for name, code, _ in found)
-
-
-def run_worker(settings: WorkerSettings) -> int:
-    """Find the master, work until drained, return the exit status; the first SIGTERM or SIGINT drains, the next stops.
-
-    Raises `UsageError` when no master or no key is known.
-    """
+def work(settings: WorkerSettings, *, any_function: bool, main: Path | None) -> int:
+    """Be a worker of the master that `settings` or this user's files name; see `taskgrid.worker.run_worker`."""
     door = find_master(settings.server, settings.key_file)
-    agent = Agent(settings, GridManager(door.servers, door.key, reconnect_for=None, on_wait=_say_waiting))
+    manager = GridManager(door.servers, door.key, reconnect_for=None, on_wait=_say_waiting)
+    agent = Agent(settings, manager, any_function=any_function, main=main)
 
     def on_signal(number: int, _: FrameType | None) -> None:
         del number

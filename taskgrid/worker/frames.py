@@ -28,6 +28,8 @@ class Setup(Model):
     paths: tuple[Path, ...] = ()
     main: Path | None = None
     """A script whose functions are offered too."""
+    any_function: bool = False
+    """Run whatever can be imported."""
     worker: str
     max_result_bytes: int
     parent: int
