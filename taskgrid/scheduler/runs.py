@@ -72,6 +72,8 @@ class RunSet:
 
     def within(self, start: int, stop: int) -> list[Run]:
         """Return the part of the set that lies in the run."""
+        if start >= stop:
+            return []
         low = bisect_right(self._stops, start)
         high = bisect_left(self._starts, stop)
         return [(max(self._starts[at], start), min(self._stops[at], stop)) for at in range(low, high)]
