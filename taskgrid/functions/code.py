@@ -15,14 +15,14 @@ import hashlib
 import importlib.metadata
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any, Final
 
 from taskgrid.functions.decorator import declared_version
-from taskgrid.functions.naming import MAIN, main_module_file, main_name
+from taskgrid.functions.naming import module_of
 from taskgrid.model.job import CodeVersion
 
 _SHORT: Final = 12
@@ -44,49 +44,66 @@ def code_version(function: Callable[..., Any], *, refresh: bool = False) -> Code
     """Return the version of a function's code, as first seen by this process; `refresh` looks at the files again."""
     if declared := declared_version(function):
         return CodeVersion(version=declared)
-    module = function.__module__
-    name, file = module, getattr(sys.modules.get(module), "__file__", None) or ""
-    if module == "__main__" and (script := main_module_file()):
-        name, file = main_name(script), str(script)
-    key = (name, file)
+    file = getattr(sys.modules.get(function.__module__), "__file__", None) or ""
+    key = (module_of(function), file)
+    if refresh:
+        _spec.cache_clear()
     if refresh or key not in _versions:
-        _versions[key] = _version(name, Path(file) if file else None)
+        _versions[key] = _version(key[0], Path(file) if file else None)
     return _versions[key]
 
 
 def _version(module: str, file: Path | None) -> CodeVersion:
-    sources: dict[str, str] = {}
-    seen: set[str] = set()
-    waiting = [*_parents(module), module]
-    while waiting:
-        name = waiting.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        # The function's own module is where it was loaded from; all others are where the finders say.
-        origin = file if name == module and file is not None else _origin(name)
-        waiting.extend(_enter(name, origin, sources))
-    lines = (f"{name}={value}\n" for name, value in sorted(sources.items()))
-    short = {name: value[:_SHORT] for name, value in sorted(sources.items())}
-    return CodeVersion(version=hashlib.sha256("".join(lines).encode()).hexdigest()[:32], sources=short)
+    sources = _Walk(module, file).sources()
+    lines = "".join(f"{name}={value}\n" for name, value in sources.items())
+    short = {name: value[:_SHORT] for name, value in sources.items()}
+    return CodeVersion(version=hashlib.sha256(lines.encode()).hexdigest()[:32], sources=short)
 
 
-def _enter(name: str, origin: Path | None, sources: dict[str, str]) -> Iterable[str]:
-    """Note a module in `sources` and return what it imports; nothing further for an installed one."""
-    top = name.partition(".")[0]
-    if origin is None or top in sys.stdlib_module_names or (top == "taskgrid" and sources):
-        return ()
-    if top == "taskgrid" or _is_installed(origin):
-        package, version = _distribution(top)
-        sources[package] = version
-        return ()
-    if origin.suffix != ".py":
-        sources[name] = "compiled"
-        return ()
-    source = _read(origin)
-    sources[name] = source.digest
-    package = name if origin.name == "__init__.py" else name.rpartition(".")[0]
-    return list(_imported(source, package))
+class _Walk:
+    """The way from one module through all that it imports."""
+
+    def __init__(self, module: str, file: Path | None) -> None:
+        self._module = module
+        self._file = file
+        self._sources: dict[str, str] = {}
+        self._closed = (sys.stdlib_module_names | {"taskgrid"}) - {_top(module)}
+        """Top-level modules not to be entered."""
+
+    def sources(self) -> dict[str, str]:
+        """Return the digest of each module's source, and the version of each installed package, sorted."""
+        seen: set[str] = set()
+        waiting = [*_parents(self._module), self._module]
+        while waiting:
+            name = waiting.pop()
+            if name not in seen and _top(name) not in self._closed:
+                waiting.extend(self._enter(name))
+            seen.add(name)
+        return dict(sorted(self._sources.items()))
+
+    def _enter(self, name: str) -> Iterable[str]:
+        """Note a module and return what it imports; nothing further for an installed one."""
+        origin = self._origin(name)
+        if origin is None:
+            return ()
+        if _top(name) == "taskgrid" or _is_installed(origin):
+            package, version = _distribution(_top(name), origin)
+            self._sources[package] = version
+            return ()
+        if origin.suffix != ".py":
+            self._sources[name] = "compiled"
+            return ()
+        source = _read(origin)
+        self._sources[name] = source.digest
+        package = name if origin.name == "__init__.py" else name.rpartition(".")[0]
+        return list(_imported(source, package))
+
+    def _origin(self, name: str) -> Path | None:
+        """Return a module's file; None if it is no module or has no file."""
+        if name == self._module and self._file is not None:
+            return self._file  # where it was loaded from; all others are where the finders say
+        spec = _spec(name)
+        return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
 
 
 def _read(file: Path) -> _Source:
@@ -125,30 +142,31 @@ def _parents(module: str) -> list[str]:
     return [".".join(parts[:count]) for count in range(1, len(parts))]
 
 
-def _origin(name: str) -> Path | None:
-    """Return a module's file, without importing anything; None if it is no module or has no file."""
-    spec = _spec(name)
-    if name == MAIN or spec is None or not spec.has_location or not spec.origin:
-        return None
-    return Path(spec.origin)
-
-
+@functools.lru_cache(maxsize=4096)
 def _spec(name: str) -> ModuleSpec | None:
+    """Find a module as importing it would, without importing anything."""
     parent, _, _ = name.rpartition(".")
-    if not name or (name.partition(".")[0] in sys.stdlib_module_names):
-        return None
     path = None
     if parent:
         around = _spec(parent)
         if around is None or around.submodule_search_locations is None:
             return None
         path = list(around.submodule_search_locations)
-    found = (finder.find_spec(name, path) for finder in sys.meta_path)
-    return next((spec for spec in found if spec is not None), None)
+    for finder in sys.meta_path:
+        spec = finder.find_spec(name, path)
+        if spec is not None:
+            return spec
+    return None
+
+
+def _top(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def _is_installed(file: Path) -> bool:
-    return any(file.is_relative_to(folder) for folder in _installed_folders()) or "site-packages" in file.parts
+    if "site-packages" in file.parts or "dist-packages" in file.parts:
+        return True
+    return any(file.is_relative_to(folder) for folder in _installed_folders())
 
 
 @functools.cache
@@ -157,17 +175,22 @@ def _installed_folders() -> tuple[Path, ...]:
     return tuple({Path(paths[kind]) for kind in ("purelib", "platlib", "stdlib", "platstdlib")})
 
 
-def _distribution(top: str) -> tuple[str, str]:
-    """Return name and version of the installed package that holds a top-level module."""
-    names = [top, *_distributions().get(top, ())]
-    for name in names:
-        try:
-            return name, importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return top, "unknown"
+def _distribution(top: str, file: Path) -> tuple[str, str]:
+    """Return name and version of the installed package that a file of a top-level module belongs to."""
+    try:
+        return top, importlib.metadata.version(top)
+    except importlib.metadata.PackageNotFoundError:
+        names = sorted(set(_distributions().get(top, ())))
+    owner = names[0] if len(names) == 1 else next((name for name in names if _owns(name, file)), None)
+    return (owner, importlib.metadata.version(owner)) if owner else (top, "unknown")
+
+
+def _owns(name: str, file: Path) -> bool:
+    """Tell which of several packages that share a namespace has the file."""
+    distribution = importlib.metadata.distribution(name)
+    return any(Path(str(distribution.locate_file(one))) == file for one in distribution.files or ())
 
 
 @functools.cache
-def _distributions() -> dict[str, list[str]]:
-    return dict(importlib.metadata.packages_distributions())
+def _distributions() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()

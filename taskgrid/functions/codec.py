@@ -19,7 +19,7 @@ from uuid import UUID
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from taskgrid.functions.plain import Plain, settled, where_not_plain
+from taskgrid.functions.plain import NOT_PLAIN, Plain, settled, where_not_plain
 
 CONFIG: Final = ConfigDict(
     ser_json_inf_nan="constants",
@@ -31,8 +31,8 @@ _SCALARS: Final = frozenset(
     {int, float, bool, str, bytes, None, NoneType, Path, PurePath, datetime, date, time, timedelta, Decimal, UUID}
 )
 """Types whose JSON is one scalar: a batch of them is written in one call."""
-_EXACT: Final = frozenset({int, float, bool, str, None, NoneType})
-"""Types of which an instance that is exactly one needs no check."""
+_EXACT: Final = frozenset({int, float, bool, str, NoneType})
+"""Types of which an instance that is exactly one needs no check, and is plain JSON."""
 _INERT: Final = frozenset({int, float, bool, NoneType})
 """Types that are plain JSON by themselves, and whose JSON holds no comma."""
 
@@ -76,10 +76,10 @@ class Codec:
         self._to_python = written.serializer.to_python
         self._has_models = "'type': 'model'" in repr(written.core_schema)
         self._scalar = _is_one_of(annotation, _SCALARS)
-        self.dump: Callable[[Any], bytes] = self._quick_dump()
-
-    def encode(self, value: object) -> bytes:
+        self.encode: Callable[[Any], bytes] = self._quick_encode()
         """Check one value and return its JSON; BadValue if it does not fit or is not JSON."""
+
+    def _encode(self, value: object) -> bytes:
         return self._line(0, self._checked([value])[0])
 
     def encode_many(self, values: Sequence[Any]) -> list[bytes]:
@@ -105,7 +105,7 @@ class Codec:
         try:
             checked: list[Any] = self._check(values if type(values) is list else list(values))
         except ValidationError as error:
-            self._refuse(error, values)
+            _refuse(error)
         return checked
 
     def _line(self, index: int, checked: object) -> bytes:
@@ -124,33 +124,41 @@ class Codec:
         except PydanticSerializationError:  # find out which
             return [self._line(index, value) for index, value in enumerate(checked)]
 
-    def _quick_dump(self) -> Callable[[Any], bytes]:
-        """Return `encode`, or a shorter way for the value most often returned under the annotation."""
-        kind, encode = self.annotation, self.encode
-        if not _is_one_of(kind, _EXACT):
+    def _quick_encode(self) -> Callable[[Any], bytes]:
+        """Return `_encode`, or the same with a shorter way for the values most often seen."""
+        encode, exact = self._encode, self._exact_kinds()
+        if not exact:
             return encode
-        write: Callable[[Any], bytes] = TypeAdapter(kind, config=CONFIG).serializer.to_json
-        exact = NoneType if kind is None else kind
+        written = Any if self.plain else self.annotation
+        write: Callable[[Any], bytes] = TypeAdapter(written, config=CONFIG).serializer.to_json
 
-        def dump(value: Any) -> bytes:
-            if type(value) is exact:
+        def quick(value: Any) -> bytes:
+            if type(value) in exact:
                 try:
                     return write(value)
-                except PydanticSerializationError:  # a str with lone surrogates: `encode` says so
+                except PydanticSerializationError:  # a str with lone surrogates: `_encode` says so
                     pass
             return encode(value)
 
-        return dump
+        return quick
 
-    def _refuse(self, error: ValidationError, values: Sequence[Any]) -> NoReturn:
-        first = error.errors(include_url=False)[0]
-        index, where = int(first["loc"][0]), first["loc"][1:]
-        found = _where_not_plain(values[index]) if self.plain else None
-        if found is None:
-            raise BadValue(index, _path(where), first["msg"], first["input"]) from None
-        inside, part = found
-        why = f"{type(part).__name__} is not plain JSON, and no annotation says what it is"
-        raise BadValue(index, inside.lstrip("."), why, part) from None
+    def _exact_kinds(self) -> frozenset[Any]:
+        """Return the types of which an instance that is exactly one fits without a check."""
+        if self.plain:
+            return _EXACT
+        kind = NoneType if self.annotation is None else self.annotation
+        return frozenset({kind}) if _is_one_of(kind, _EXACT) else frozenset()
+
+
+def _refuse(error: ValidationError) -> NoReturn:
+    first = error.errors(include_url=False)[0]
+    index, where = int(first["loc"][0]), first["loc"][1:]
+    found = _where_not_plain(first["input"]) if first["type"] == NOT_PLAIN else None
+    if found is None:
+        raise BadValue(index, _path(where), first["msg"], first["input"]) from None
+    inside, part = found
+    why = f"{type(part).__name__} is not plain JSON, and no annotation says what it is"
+    raise BadValue(index, f"{_path(where)}{inside}".lstrip("."), why, part) from None
 
 
 def _list_adapter(annotation: Any) -> TypeAdapter[list[Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import builtins
+import os
 import re
 import traceback
 from pathlib import Path
@@ -20,7 +21,7 @@ from taskgrid.model.outcome import Cause, Failure
 
 MAX_TEXT: Final = 16 << 10
 """Characters of a message or a traceback that travel."""
-_OWN: Final = (str(Path(__file__).parent), str(Path(asyncio.__file__).parent))
+_OWN: Final = tuple(str(Path(file).parent) + os.sep for file in (__file__, asyncio.__file__))
 _ENDED: Final[dict[Cause, type[errors.TaskFailed]]] = {
     Cause.CRASH: errors.TaskCrashed,
     Cause.TIME_LIMIT: errors.TimeLimitExceeded,
@@ -87,7 +88,8 @@ def exception_of(failure: Failure, task: str) -> BaseException:
     if error is None:
         return _task_failed(failure, task)
     error.add_note(f"in task {task}" + (f" on {failure.worker}" if failure.worker else ""))
-    error.__cause__ = RemoteTraceback(failure.traceback)
+    if failure.traceback:
+        error.__cause__ = RemoteTraceback(failure.traceback)
     return error
 
 

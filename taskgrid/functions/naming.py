@@ -40,7 +40,7 @@ def name_of(function: Callable[..., Any]) -> str:
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise FunctionRefused(f"{what} is a generator", hint="Let it return a list.")
     _refuse_what_its_module_does_not_hold(function)
-    return f"{_module_name(function)}:{what}"
+    return f"{module_of(function)}:{what}"
 
 
 def _refuse_what_is_no_function(function: Callable[..., Any]) -> None:
@@ -75,7 +75,8 @@ def _refuse_what_its_module_does_not_hold(function: Callable[..., Any]) -> None:
         )
 
 
-def _module_name(function: Callable[..., Any]) -> str:
+def module_of(function: Callable[..., Any]) -> str:
+    """Return the name under which any process imports the function's module."""
     if function.__module__ != "__main__":
         return function.__module__
     file = main_module_file()

@@ -123,7 +123,7 @@ def offers_in_subprocess(
             f"importing {', '.join(modules)} took longer than {within:g} s",
             hint="Move what runs at import time into functions.",
         ) from None
-    if child.returncode:
+    if child.returncode or not child.stdout:
         raise FunctionRefused(
             f"importing {', '.join(modules)} ended the process with status {child.returncode}",
             why=child.stderr.decode(errors="replace")[-2000:].strip(),
@@ -157,7 +157,6 @@ def _answer() -> None:
 
 
 def _described(offers: Offers, name: str) -> tuple[str, Any, Any]:
-    offers.runner(name)  # one that can't be typed is refused at start, not at its first task
     return name, offers.code(name).model_dump(mode="json"), offers.options(name).model_dump(mode="json")
 
 

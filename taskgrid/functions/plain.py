@@ -11,12 +11,26 @@ from __future__ import annotations
 import inspect
 import types
 from collections import deque
-from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Final, TypeVar, Union, cast, get_args, get_origin
 
-from pydantic import Field, Strict
+from pydantic import Field, GetCoreSchemaHandler, Strict
+from pydantic_core import CoreSchema
 from typing_extensions import TypeAliasType  # pydantic's own dependency; in `typing` from Python 3.12 on
 
 _STRICT: Final = Strict()
+
+NOT_PLAIN: Final = "taskgrid_not_plain"
+"""Type of the one error that a value gets which is not plain JSON."""
+
+
+class _OneError:
+    """Makes a union say one thing, not one for each of its members."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = dict(handler(source))
+        schema.update(custom_error_type=NOT_PLAIN, custom_error_message="Input should be plain JSON")
+        return cast("CoreSchema", schema)  # a closed union of typed dicts, of which this is one
+
 
 # A type that holds itself is a value for pydantic; type checkers see `Any`.
 _make_alias: Any = TypeAliasType
@@ -34,10 +48,11 @@ Plain: Any = _make_alias(
             Annotated[_LIST["Plain"], _STRICT],
             Annotated[_DICT[Annotated[str, _STRICT], "Plain"], _STRICT],
             Annotated[_TUPLE["Plain", ...], _STRICT],
-            None,
         ],
         Field(union_mode="left_to_right"),
-    ],
+        _OneError(),
+    ]
+    | None,
 )
 """The annotation of a value that must be plain JSON."""
 

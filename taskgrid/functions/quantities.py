@@ -31,14 +31,15 @@ _PIECE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
 
 def duration(value: timedelta | float | str) -> timedelta:
     """Return a duration given as such, as seconds, or as text (`90s`, `1h30m`); UsageError if it is none."""
-    if isinstance(value, str):
-        span = timedelta(seconds=_sum(value, _SECONDS, "a duration", "90s, 15m or 1h30m"))
-    elif isinstance(value, timedelta):
+    if isinstance(value, timedelta):
         span = value
     else:
-        span = timedelta(seconds=value)
+        seconds = _sum(value, _SECONDS, "a duration", "90s, 15m or 1h30m") if isinstance(value, str) else value
+        if not 0 < seconds < timedelta.max.total_seconds():
+            raise UsageError(f"a duration can't be {value!r}", hint="It is longer than nothing, and ends.")
+        span = timedelta(seconds=seconds)
     if span <= timedelta(0):
-        raise UsageError(f"a time limit must be longer than nothing, not {value!r}")
+        raise UsageError(f"a duration can't be {value!r}", hint="It is longer than nothing.")
     return span
 
 

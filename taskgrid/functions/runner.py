@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, Self
@@ -27,7 +28,7 @@ from taskgrid.model.outcome import Cause, Failure, failure_line
 MAX_RESULT: Final = 1 << 20
 """Bytes a value's JSON may have unless said otherwise."""
 _MIXED: Final = b'{"*":'
-_OWN: Final = str(Path(__file__).parent)
+_OWN: Final = str(Path(__file__).parent) + os.sep
 
 
 class Runner:
@@ -41,7 +42,7 @@ class Runner:
         self._signature = inspect.signature(function)
         self._hints = hints_of(function)
         self._call: Callable[..., Any] = _adapter(function, self.name).validator.validate_json
-        self._dump = codec_of(self._hints.get("return", inspect.Parameter.empty), f"the value of {self.name}").dump
+        self._dump = codec_of(self._hints.get("return", inspect.Parameter.empty), f"the value of {self.name}").encode
         self._loop: asyncio.Runner | None = None
         self._is_async = any(map(inspect.iscoroutinefunction, (function, inspect.unwrap(function))))
 

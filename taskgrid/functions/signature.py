@@ -29,6 +29,8 @@ _ANY: Final = Parameter.empty
 class NamedSignature:
     """The signature of a function that is known by name only: plain JSON both ways."""
 
+    _hint = "Pass plain JSON: only the function itself could say more of its types."
+
     def __init__(self, name: str, *, max_payload: int = MAX_PAYLOAD) -> None:
         """Take the function's name, `module:qualname`; `max_payload` is in bytes."""
         self.name = name
@@ -136,7 +138,7 @@ class NamedSignature:
         place = f"{parameter}{inside}".strip(".")
         what = ": ".join(part for part in (f"{item} of {self.name}" if item else self.name, place, error.why) if part)
         if error.is_json:
-            hint = "Annotate the parameter, or pass plain JSON." if "plain JSON" in error.why else ""
+            hint = self._hint if "plain JSON" in error.why else ""
             raise UsageError(what, why=f"It is {error.value!r:.200}.", hint=hint) from None
         kind = type(error.value).__name__
         raise NotSerializable(
@@ -157,6 +159,8 @@ class NamedSignature:
 
 class Signature(NamedSignature):
     """The signature of a function that is at hand: arguments and values as its annotations say."""
+
+    _hint = "Annotate the parameter, or pass plain JSON."
 
     def __init__(self, function: Callable[..., Any], *, max_payload: int = MAX_PAYLOAD) -> None:
         """Read the annotations; FunctionRefused if the function can't be named or one has no JSON."""
