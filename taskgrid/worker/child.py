@@ -19,10 +19,10 @@ from typing import BinaryIO, Final
 from taskgrid.clock import SystemClock
 from taskgrid.errors import TaskGridError
 from taskgrid.functions.current import SLOT
-from taskgrid.functions.offers import Offers
-from taskgrid.model import FAILURE_MARK, Cause, Failure, failure_line, parse_failure
+from taskgrid.model import FAILURE_MARK, failure_line, parse_failure
 from taskgrid.worker.frames import (
     Assignment,
+    OldCode,
     Outcomes,
     Ready,
     Resume,
@@ -35,6 +35,7 @@ from taskgrid.worker.frames import (
     read_frame,
 )
 from taskgrid.worker.hygiene import keep_to_itself, stand_as_child_of
+from taskgrid.worker.library import Library, Outdated
 from taskgrid.worker.positions import indices
 from taskgrid.worker.words import AT, LIMIT, SINCE, Words
 
@@ -86,11 +87,11 @@ def _by_microseconds(buckets: list[int]) -> tuple[tuple[int, int], ...]:
 class TaskProcess:
     """The child's side of its channel."""
 
-    def __init__(self, channel: socket.socket, words: Words, setup: Setup, offers: Offers) -> None:
+    def __init__(self, channel: socket.socket, words: Words, setup: Setup, library: Library) -> None:
         self._channel = channel
         self._view = words.view
         self._setup = setup
-        self._offers = offers
+        self._library = library
         self._clock = SystemClock()
 
     def serve(self, source: BinaryIO) -> None:
@@ -102,14 +103,21 @@ class TaskProcess:
             if isinstance(header, Resume):
                 stopped = False
             elif isinstance(header, Assignment) and not stopped:
-                stopped = not self._run(header, body.split(b"\n"))
+                stopped = not self._run_or_wait(header, body)
+
+    def _run_or_wait(self, assignment: Assignment, body: bytes) -> bool:
+        try:
+            return self._run(assignment, body.split(b"\n"))
+        except Outdated:
+            self._say(OldCode())
+            return False
 
     def _say(self, message: ToAgent) -> None:
         self._channel.sendall(frame(message))
 
     def _run(self, assignment: Assignment, payloads: list[bytes]) -> bool:
         """Run an assignment's tasks and hand their outcomes over; False when the limit was met."""
-        run, job, function = self._runner(assignment.function), assignment.job, assignment.function
+        run, job, function = self._library.runner(assignment), assignment.job, assignment.function
         attempt_of, deadline = assignment.attempts.get, self._deadline(assignment)
         view, clock = self._view, time.monotonic_ns
         batch = Batch(assignment.first)
@@ -148,13 +156,6 @@ class TaskProcess:
         limit, clock = assignment.seconds, self._clock
         return None if limit is None else lambda: clock.now() + limit
 
-    def _runner(self, function: str) -> Callable[[bytes], bytes]:
-        try:
-            return self._offers.runner(function).run
-        except TaskGridError as error:
-            refusal = failure_line(Failure(cause=Cause.ERROR, type="builtins.ImportError", message=str(error)))
-            return lambda _: refusal
-
     def _hand_over(self, batch: Batch) -> None:
         SLOT[0] = None
         self._view[AT] = ~(batch.first + len(batch.lines))
@@ -191,12 +192,12 @@ def main(channel: int, words: int) -> int:
 def _serve(setup: Setup, connection: socket.socket, source: BinaryIO, words: Words) -> int:
     stand_as_child_of(setup.parent)
     try:
-        offers = Offers.of(setup.modules, paths=setup.paths, main=setup.main, max_result=setup.max_result_bytes)
+        library = Library(setup)
     except TaskGridError as error:
         connection.sendall(frame(Unfit(message=str(error))))
         return error.exit_status
-    with contextlib.closing(offers):
-        TaskProcess(connection, words, setup, offers).serve(source)
+    with contextlib.closing(library):
+        TaskProcess(connection, words, setup, library).serve(source)
     return 0
 
 

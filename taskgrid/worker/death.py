@@ -24,6 +24,7 @@ class Reason(Enum):
     MEMORY = auto()  # the child is over its memory limit
     DROPPED = auto()  # the running task was cancelled, or is another worker's
     UNTRUSTED = auto()  # the running task is of an `alone` function, and its lease may have ended
+    OUTDATED = auto()  # it has imported other code than a job means
     BROKEN = auto()  # it says what no child says
     RETIRED = auto()  # it has run its number of tasks, its code is old, or the worker ends
 

@@ -48,6 +48,10 @@ class Assignment(Model):
     """Attempt by task, where it isn't the first."""
     seconds: float | None = None
     """The time limit of one attempt."""
+    code: str = ""
+    """Version of the code that the job means; empty: any."""
+    last_try: bool = False
+    """Another process had other code; if this one has too, the tasks fail."""
 
 
 class Resume(Model):
@@ -67,6 +71,12 @@ class Unfit(Model):
 
     kind: Literal["unfit"] = "unfit"
     message: str
+
+
+class OldCode(Model):
+    """The child has imported other code than an assignment's job means: it waits to be replaced."""
+
+    kind: Literal["old-code"] = "old-code"
 
 
 class Slip(Model):
@@ -98,7 +108,7 @@ class Stopped(Model):
 
 
 ToChild = Setup | Assignment | Resume
-ToAgent = Ready | Unfit | Outcomes | Stopped
+ToAgent = Ready | Unfit | OldCode | Outcomes | Stopped
 
 TO_CHILD: Final[TypeAdapter[ToChild]] = TypeAdapter(Annotated[ToChild, Field(discriminator="kind")])
 TO_AGENT: Final[TypeAdapter[ToAgent]] = TypeAdapter(Annotated[ToAgent, Field(discriminator="kind")])

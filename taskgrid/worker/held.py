@@ -6,7 +6,7 @@ in two is that block split. Pure data; knows no thread, process or wire.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from taskgrid.model import JobNumber, Run, Token
 from taskgrid.model.job import TaskOptions
@@ -18,12 +18,13 @@ from taskgrid.worker.positions import indices, part
 class Lease:
     """A lease as its worker holds it; changed by the ledger only, read by all."""
 
-    __slots__ = ("attempts", "function", "job", "left", "options", "reports", "token", "trusted_until")
+    __slots__ = ("attempts", "code", "function", "job", "left", "options", "reports", "token", "trusted_until")
 
     def __init__(self, bundle: Bundle, trusted_until: float) -> None:
         self.token: Token = bundle.token
         self.job: JobNumber = bundle.job
         self.function = bundle.function
+        self.code = bundle.code
         self.options: TaskOptions = bundle.options
         self.attempts = dict(bundle.attempts)
         self.left = RunSet(bundle.runs)
@@ -42,6 +43,8 @@ class Work:
     lease: Lease
     runs: tuple[Run, ...]
     payload: bytes
+    last_try: bool = False
+    """A child had other code than its job means; if the next has too, its tasks fail."""
 
     @property
     def count(self) -> int:
@@ -53,8 +56,8 @@ class Work:
         lines = self.payload.split(b"\n")
         low, high = b"\n".join(lines[:position]), b"\n".join(lines[position:])
         return (
-            Work(self.lease, part(self.runs, 0, position), low),
-            Work(self.lease, part(self.runs, position, len(lines)), high),
+            replace(self, runs=part(self.runs, 0, position), payload=low),
+            replace(self, runs=part(self.runs, position, len(lines)), payload=high),
         )
 
     def still_wanted(self) -> Work | None:
@@ -66,7 +69,8 @@ class Work:
         kept = [(index, line) for (index, line) in zip(indices(self.runs), lines, strict=True) if index in left]
         if not kept:
             return None
-        return Work(self.lease, tuple(as_runs(index for index, _ in kept)), b"\n".join(line for _, line in kept))
+        runs = tuple(as_runs(index for index, _ in kept))
+        return replace(self, runs=runs, payload=b"\n".join(line for _, line in kept))
 
 
 @dataclass(frozen=True, slots=True)

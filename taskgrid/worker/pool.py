@@ -222,6 +222,11 @@ class Pool:
         if slot.child is child and child.has_exited():
             slot.bury()
 
+    def outdated(self) -> None:
+        """Replace all children, so that what comes next runs with the files as they are now."""
+        for slot in self._slots:
+            slot.retire()
+
     def child_ended(self, _: Slot, child: Child, trouble: str) -> None:
         """Close the child, and start the next one: later if this one came to nothing, never after too many such."""
         for descriptor in (child.channel, child.output, child.exit_descriptor):
@@ -306,8 +311,7 @@ class Pool:
 
     def _replace(self) -> None:
         self._give_waiting_back()
-        for slot in self._slots:
-            slot.retire()
+        self.outdated()
 
     def _drain(self) -> None:
         self._is_ending = True

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Final, Protocol
 
@@ -19,7 +19,7 @@ from taskgrid.model import Run
 from taskgrid.transport.protocol import FailedAttempt
 from taskgrid.worker.assigned import Assigned
 from taskgrid.worker.death import Blamed, Killing, Reason, blame, system_oom_kills
-from taskgrid.worker.frames import Assignment, Outcomes, Ready, Resume, Setup, Stopped, ToAgent, Unfit
+from taskgrid.worker.frames import Assignment, OldCode, Outcomes, Ready, Resume, Setup, Stopped, ToAgent, Unfit
 from taskgrid.worker.held import Ended, Lease, Work
 from taskgrid.worker.ledger import Ledger
 from taskgrid.worker.positions import part
@@ -45,6 +45,9 @@ class Desk(Protocol):
 
     def kept(self, works: list[Work]) -> None:
         """Hear of works that must run later, or again."""
+
+    def outdated(self) -> None:
+        """Hear that children may have imported code that was edited since."""
 
     def child_ended(self, slot: Slot, child: Child, trouble: str) -> None:
         """Hear that the child has ended and can be closed, and what went wrong if it got nothing done."""
@@ -150,6 +153,8 @@ class Slot:
             runs=work.runs,
             attempts=attempts,
             seconds=None if limit is None else limit.total_seconds(),
+            code=lease.code,
+            last_try=work.last_try,
         )
         self._living.send(assignment, work.payload)
 
@@ -198,6 +203,8 @@ class Slot:
                 self._is_ready = self._has_been_ready = True
             case Unfit():
                 self._trouble = header.message
+            case OldCode():
+                self.kill(Killing(Reason.OUTDATED))
             case Outcomes():
                 self._ended(header, body)
             case Stopped():
@@ -321,6 +328,9 @@ class Slot:
         trouble = self._why_nothing_was_done(child, death, works)
         self.child = None
         self._is_ready = False
+        if self._killing is not None and self._killing.reason is Reason.OUTDATED:
+            works = [replace(work, last_try=True) for work in works]
+            self._desk.outdated()
         self._desk.kept(works)
         self._desk.child_ended(self, child, trouble)
 

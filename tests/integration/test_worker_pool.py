@@ -13,10 +13,12 @@ from taskgrid.model import Cause
 
 
 def lines(*values: object) -> list[bytes]:
+    """Return payloads with these arguments."""
     return [f"[{value}]".encode() for value in values]
 
 
 def is_alive(pid: int) -> bool:
+    """Say whether a process runs."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -25,6 +27,7 @@ def is_alive(pid: int) -> bool:
 
 
 def wait_until(true: object, within: float = 10.0) -> None:
+    """Wait for a condition, with a deadline."""
     until = time.monotonic() + within
     while not true():  # type: ignore[operator]
         assert time.monotonic() < until
@@ -253,3 +256,25 @@ def test_too_many_waiting_outcomes_stop_new_work(tmp_path: Path) -> None:
         bench.lease("large", lines(10), first=1)
         assert bench.pool.demand(0.2) == (0, 0)
         assert bench.collect(2)[1] == b'"xxxxxxxxxx"'
+
+
+def test_where_anything_may_run_an_edited_module_is_imported_anew(tmp_path: Path) -> None:
+    """The job's code decides: a child with older code is replaced, and code that nobody has fails by name."""
+    from taskgrid.functions.offers import offers_in_subprocess
+
+    def code() -> str:
+        found = offers_in_subprocess(["bench_tasks"], [tmp_path])
+        return next(version.version for name, version, _ in found if name == "bench_tasks:double")
+
+    with Bench(tmp_path, modules=(), any_function=True) as bench:
+        first = code()
+        bench.lease("double", lines(4), code=first)
+        assert bench.collect(1) == {0: b"8"}
+        source = tmp_path / "bench_tasks.py"
+        source.write_text(source.read_text().replace("n * 2", "n * 30"))
+        bench.lease("double", lines(4), first=1, code=code())
+        assert bench.collect(2)[1] == b"120"
+        bench.lease("double", lines(4), first=2, code=first)
+        failed = failure(bench.collect(3)[2])
+    assert failed.type == "builtins.ImportError"
+    assert first in failed.message

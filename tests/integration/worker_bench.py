@@ -89,7 +89,14 @@ class Bench:
         self.ended = threading.Event()
         self.trouble: TaskGridError | None = None
         modules = terms.pop("modules", ("bench_tasks",))
-        setup = Setup(modules=modules, paths=(folder,), worker="bench", max_result_bytes=1 << 20, parent=os.getpid())
+        setup = Setup(
+            modules=modules,
+            paths=(folder,),
+            any_function=terms.pop("any_function", False),
+            worker="bench",
+            max_result_bytes=1 << 20,
+            parent=os.getpid(),
+        )
         self.terms = Terms("bench", terms.pop("memory_limit", None), terms.pop("max_tasks", None))
         self.pool = Pool(slots, self.terms, setup, self.ledger, self._on_end)
         self.outcomes: dict[tuple[int, int], bytes] = {}
@@ -123,6 +130,7 @@ class Bench:
         first: int = 0,
         ttl: float = 600.0,
         attempts: tuple[tuple[int, int], ...] = (),
+        code: str = "",
         **options: Any,
     ) -> Bundle:
         """Lease one bundle to the pool, as job 1."""
@@ -135,6 +143,7 @@ class Bench:
             runs=((first, first + len(lines)),),
             options=TaskOptions(**options),
             attempts=attempts,
+            code=code,
         )
         works = self.ledger.enter([bundle], (b"\n".join(lines),), time.monotonic(), ttl)
         self.pool.accept(works)
