@@ -127,6 +127,12 @@ def _explain(refused: HandshakeRefused, address: Address) -> TaskGridError:
         )
     if refused.answer is Answer.FULL:
         return MasterUnreachable(f"The master at {where} is full.", why="It has as many connections as it allows.")
+    if refused.answer is Answer.TLS_REQUIRED:
+        return MasterUnreachable(
+            f"The master at {where} refused us for asking in the clear, which we did not.",
+            why="Something between the two changes what we say.",
+            hint="Connect without a proxy or relay in between.",
+        )
     return MasterUnreachable(
         f"The master at {where} does not speak TLS, and this is not its machine.",
         why="It was started for its own machine, or with TLS turned off.",

@@ -7,6 +7,7 @@ Calls on one proxy go one at a time; use one proxy for each concurrent activity.
 
 from __future__ import annotations
 
+import weakref
 from multiprocessing.managers import BaseManager, BaseProxy, Token
 from typing import Any, ClassVar, Final, NoReturn, TypeVar
 
@@ -59,6 +60,7 @@ NOTHING: Final = Empty()
 R = TypeVar("R", bound=Model)
 
 _ANSWER: Final = Limits().answer
+_LONG_POLLS: Final = frozenset(name for name, verb in VERBS.items() if "wait" in verb.request.model_fields)
 
 
 def _verbs(queue: str) -> tuple[str, ...]:
@@ -73,6 +75,7 @@ class GridProxy(BaseProxy):
     def __init__(self, typeid: str, channel: Channel, *, manager: BaseManager) -> None:
         super().__init__(Token(typeid, manager.address, typeid), SERIALIZER, manager=manager)
         self._channel = channel
+        self._end = weakref.finalize(self, channel.close)  # a proxy that nobody holds leaves no socket behind
         self._where = manager.address
 
     @property
@@ -82,7 +85,7 @@ class GridProxy(BaseProxy):
 
     def close(self) -> None:
         """End its connection for good, from any thread; a call that waits raises `ChannelClosed`."""
-        self._channel.close()
+        self._end()
 
     def _ask(self, reply: type[R], verb: str, request: Model, parts: Parts, timeout: float | None) -> tuple[R, Parts]:
         body, received = self._callmethod(verb, (request, parts, timeout))
@@ -98,7 +101,7 @@ class GridProxy(BaseProxy):
     def _callmethod(self, methodname: str, args: Any = (), kwds: Any = None) -> Any:  # noqa: ARG002  # the standard manager's signature
         request, parts, timeout = args
         body = type(request).__pydantic_serializer__.to_json(request)
-        answer_within = getattr(request, "wait", 0.0) + _ANSWER
+        answer_within = request.wait + _ANSWER if methodname in _LONG_POLLS else _ANSWER
         return self._channel.call(methodname, body, parts, answer_within=answer_within, timeout=timeout)
 
     def _incref(self) -> None:

@@ -83,7 +83,9 @@ class GridServer(Server):
         self._accepter.start()
 
     def stop(self, within: float) -> None:
-        """Close the port and all connections, and end all threads, within that many seconds."""
+        """Close the port and all connections, and end all threads, within that many seconds; once is enough."""
+        if self.stop_event.is_set():
+            return
         deadline = time.monotonic() + within
         self.stop_event.set()
         self._strangers.close()

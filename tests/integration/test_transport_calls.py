@@ -1,0 +1,291 @@
+"""Calls over real connections: what arrives, what is refused, and what survives a loss."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+
+import pytest
+from transport_world import CLIENT_KEY, KEY, LEASE, Probe, manager, serving, wait_until
+
+from taskgrid.errors import Busy, MasterUnreachable, NotLetIn, TaskGridError, TooLarge
+from taskgrid.transport.channel import ChannelClosed
+from taskgrid.transport.manager import GridManager
+from taskgrid.transport.protocol import ExplainRequest, Selector
+from taskgrid.transport.proxies import NOTHING, Control
+
+
+@pytest.fixture
+def probe() -> Probe:
+    """Make a service that can be watched."""
+    return Probe()
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "tls"])
+def control(request: pytest.FixtureRequest, probe: Probe) -> Iterator[Control]:
+    """Make a control proxy to the probe, over a plain connection and over TLS."""
+    with serving(probe, tls=request.param) as server, manager(server.address[1]) as grid:
+        yield grid.get_control()
+
+
+def test_parts_come_back_as_they_were_sent(control: Control) -> None:
+    """Parts are raw bytes of any size and number, empty ones included."""
+    for sizes in (
+        (),
+        (0,),
+        (1, 0, 3),
+        (8192 - 100,),
+        (8192,),
+        (70_000, 5),
+        (1 << 20, 1 << 20),
+        (1,) * 3000,
+        (7 << 20,),
+    ):
+        parts = tuple(secrets.token_bytes(size) for size in sizes)
+        reply, received = control.health(NOTHING, parts)
+        assert reply.ok
+        assert received == parts
+
+
+def test_frame_over_the_limit_is_refused_before_it_leaves_and_the_connection_goes_on(control: Control) -> None:
+    """`TooLarge` says what to do instead, and costs no connection."""
+    control.health()
+    with pytest.raises(TooLarge, match="pass its path"):
+        control.health(NOTHING, (bytes(8 << 20),))
+    control.health()
+    assert control.generation == 1
+
+
+def test_reply_over_the_limit_is_an_error_and_not_a_lost_connection(control: Control) -> None:
+    """A service that answers too much is told so, not its client cut off."""
+    with pytest.raises(TooLarge):
+        control.explain(ExplainRequest(selector=Selector(last=True)))
+    assert control.generation == 1
+
+
+def test_error_of_the_service_arrives_whole_and_is_not_retried(control: Control) -> None:
+    """Kind, sentences and fields cross the wire."""
+    with pytest.raises(Busy) as caught:
+        control.status()
+    assert (caught.value.why, caught.value.hint, caught.value.fields) == ("10 of 10.", "Wait.", {"limit": 10})
+    assert control.generation == 1
+
+
+def test_defect_of_the_service_is_told_in_one_line_without_a_traceback(
+    control: Control, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The peer learns what failed; the traceback stays in the master's log."""
+    with pytest.raises(TaskGridError, match="ZeroDivisionError: a defect in the service") as caught:
+        control.workers()
+    assert "Traceback" not in str(caught.value)
+    assert "request.failed" in "".join(capfd.readouterr())
+    assert control.health()[0].ok
+
+
+def test_key_of_a_client_may_not_take_tasks(probe: Probe) -> None:
+    """A role key opens its role's verbs only."""
+    with serving(probe) as server, manager(server.address[1], CLIENT_KEY) as grid:
+        assert grid.get_control().health()[0].ok
+        with pytest.raises(NotLetIn, match="may not lease"):
+            grid.get_task_queue().lease(LEASE)
+    assert not probe.polling.is_set()
+
+
+class Interrupted(Exception):
+    """Stands for Ctrl-C."""
+
+
+def test_call_after_an_interrupted_one_gets_its_own_answer(probe: Probe) -> None:
+    """Whatever escapes between request and answer ends the connection, so that answers can't shift."""
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with serving(probe) as server, manager(server.address[1]) as grid:
+            queue = grid.get_task_queue()
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            with pytest.raises(Interrupted):
+                queue.lease(LEASE)
+            probe.let_go.set()
+            assert queue.lease(LEASE)[0].ttl == 99.0
+            assert queue.generation == 2
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_proxy_works_again_after_its_master_was_restarted(probe: Probe) -> None:
+    """The same proxy finds the new master on the old port."""
+    with serving(probe) as server:
+        port = server.address[1]
+        grid = GridManager([f"127.0.0.1:{port}"], KEY, reconnect_for=20)
+        control = grid.get_control()
+        control.health()
+    restarted = threading.Event()
+
+    def restart() -> None:
+        with serving(probe, port=port):
+            restarted.wait(20)
+
+    thread = threading.Timer(0.3, restart)
+    thread.start()
+    try:
+        assert control.health()[0].ok
+        assert control.generation == 2
+    finally:
+        grid.close()
+        restarted.set()
+        thread.join()
+
+
+def test_waiting_is_told_in_a_sentence_and_ends_in_master_unreachable() -> None:
+    """A client that waits for its master says so, and gives up when its patience ends."""
+    told: list[str] = []
+    with GridManager(["127.0.0.1:1"], KEY, reconnect_for=0.3, on_wait=told.append) as grid:
+        begun = time.monotonic()
+        with pytest.raises(MasterUnreachable, match=r"No master answers at 127\.0\.0\.1:1"):
+            grid.get_control().health()
+    assert time.monotonic() - begun < 2
+    assert "Connection refused" in told[0]
+
+
+def test_second_server_is_asked_when_the_first_is_away(probe: Probe) -> None:
+    """Several servers are tried in turn, within one try."""
+    with serving(probe) as server, GridManager(["127.0.0.1:1", f"127.0.0.1:{server.address[1]}"], KEY) as grid:
+        grid.connect()
+        assert grid.get_control().health()[0].ok
+
+
+def test_fork_leaves_the_connection_to_the_parent(probe: Probe) -> None:
+    """A child makes its own connection; the parent's goes on as if nothing had been."""
+    with serving(probe) as server, manager(server.address[1]) as grid:
+        control = grid.get_control()
+        ours = control.health()[0].version
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # that a process with threads forks is the point
+            child = os.fork()
+        if child == 0:
+            os._exit(0 if control.health()[0].version != ours and control.generation == 2 else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert control.health()[0].version == ours
+        assert control.generation == 1
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_close_from_another_thread_ends_a_long_poll(probe: Probe, tls: bool) -> None:
+    """`close` is prompt, and says what happened to the call that waited."""
+    with serving(probe, tls=tls) as server, manager(server.address[1]) as grid:
+        queue = grid.get_task_queue()
+        closer = threading.Thread(target=lambda: probe.polling.wait(5) and queue.close())
+        closer.start()
+        begun = time.monotonic()
+        with pytest.raises(ChannelClosed):
+            queue.lease(LEASE)
+        assert time.monotonic() - begun < 5
+        closer.join()
+        with pytest.raises(ChannelClosed):
+            queue.lease(LEASE)
+
+
+def test_close_ends_a_wait_for_a_master_that_is_away() -> None:
+    """Nobody has to sit out the backoff of a channel that was closed."""
+    waits = threading.Event()
+    grid = GridManager(["127.0.0.1:1"], KEY, reconnect_for=None, on_wait=lambda _: waits.set())
+    control = grid.get_control()
+    closer = threading.Thread(target=lambda: waits.wait(5) and grid.close())
+    closer.start()
+    with pytest.raises(ChannelClosed):
+        control.health()
+    closer.join()
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_kill_during_a_long_poll_is_told_to_the_service_at_once(probe: Probe, tls: bool) -> None:
+    """The service hears once, while the handler still waits, and can ask whether a peer is there."""
+    code = f"""
+        from taskgrid.transport.manager import GridManager
+        from taskgrid.transport.protocol import LeaseRequest
+        import sys
+        queue = GridManager(["127.0.0.1:" + sys.argv[1]], bytes.fromhex({KEY.hex()!r})).get_task_queue()
+        queue.lease(LeaseRequest(worker="w", nonce="n", bundles=1, wait=30))
+    """
+    with serving(probe, tls=tls) as server:
+        child = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code), str(server.address[1])])
+        assert probe.polling.wait(10)
+        assert probe.peer is not None
+        assert server.peer_open(probe.peer.connection)
+        child.kill()
+        child.wait()
+        assert wait_until(lambda: probe.gone, 1.0)
+        assert not server.peer_open(probe.peer.connection)
+    assert probe.gone == [probe.peer]
+
+
+def test_service_hears_once_of_each_connection_that_ends(probe: Probe) -> None:
+    """Idle or not, a connection's end is told exactly once."""
+    with serving(probe) as server, manager(server.address[1]) as grid:
+        controls = [grid.get_control() for _ in range(3)]
+        for control in controls:
+            control.health()
+        for control in controls:
+            control.close()
+        assert wait_until(lambda: len(probe.gone) == 3)
+    assert len({peer.connection for peer in probe.gone}) == len(probe.gone) == 3
+
+
+def test_call_in_progress_is_still_answered_when_the_server_stops(probe: Probe) -> None:
+    """A stopping server stops listening first, and cuts connections later."""
+    answers: list[float] = []
+    with serving(probe) as server, manager(server.address[1]) as grid:
+        queue = grid.get_task_queue()
+        caller = threading.Thread(target=lambda: answers.append(queue.lease(LEASE)[0].ttl))
+        caller.start()
+        assert probe.polling.wait(5)
+        server.stop(5.0)
+        caller.join(5)
+    assert answers == [99.0]
+
+
+def test_time_of_a_call_is_bounded_when_the_master_hangs() -> None:
+    """A peer that accepts and says nothing costs no more than the call's own timeout."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, manager(silent.getsockname()[1]) as grid:
+        begun = time.monotonic()
+        with pytest.raises(MasterUnreachable, match="did not answer in time"):
+            grid.get_control().health(timeout=0.3)
+        assert time.monotonic() - begun < 2
+
+
+def test_ipv6_loopback_is_served(probe: Probe) -> None:
+    """Addresses of both families work; IPv6 ones are written in brackets."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with serving(probe, host="::1") as server, GridManager([f"[::1]:{server.address[1]}"], KEY) as grid:
+        assert grid.get_control().health()[0].ok
+
+
+def test_calls_of_many_proxies_do_not_mix(control: Control) -> None:
+    """One proxy may be called from several threads; each gets its own answer."""
+    wrong: list[int] = []
+
+    def call(number: int) -> None:
+        part = str(number).encode()
+        wrong.extend(number for _ in range(50) if control.health(NOTHING, (part,))[1] != (part,))
+
+    threads = [threading.Thread(target=call, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
