@@ -17,8 +17,7 @@ ENV PATH=/opt/taskgrid/bin:$PATH \
     XDG_CONFIG_HOME=/var/lib/taskgrid/config
 USER 10001:10001
 WORKDIR /var/lib/taskgrid
-# The journal: what is accepted lives here and must outlive the container.
-VOLUME /var/lib/taskgrid
+# A master keeps its journal in /var/lib/taskgrid: mount a volume there, so that it outlives the container.
 EXPOSE 7117
 ENTRYPOINT ["taskgrid"]
 CMD ["--help"]
