@@ -45,8 +45,10 @@ def is_loopback(host: str) -> bool:
 
 def _split(text: str) -> tuple[str, str | None]:
     if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        return (host, rest[1:] or None) if rest.startswith(":") or not rest else ("", None)
+        host, bracket, rest = text[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            return "", None
+        return host, rest[1:] if rest else None
     if text.count(":") > 1:  # an IPv6 address without brackets can't carry a port
         return text, None
     host, colon, port = text.partition(":")
