@@ -24,6 +24,8 @@ class Space:
         self._reserve = reserve
         self._size = ballast
         self._ballast = Path(f"{path}.ballast")
+        # Remembered rather than looked up: it is asked about at every commit, and nobody else's to touch.
+        self._aboard = not ballast or self._ballast.exists()
         self.restore()
 
     def free(self) -> int:
@@ -38,10 +40,11 @@ class Space:
     @property
     def whole(self) -> bool:
         """Whether the ballast is in place, or none is wanted."""
-        return not self._size or self._ballast.exists()
+        return self._aboard
 
     def release(self) -> bool:
         """Throw the ballast off, and say whether there was one."""
+        self._aboard = not self._size
         try:
             self._ballast.unlink()
         except FileNotFoundError:
@@ -59,6 +62,7 @@ class Space:
             return
         with contextlib.suppress(OSError):  # the space went to somebody else meanwhile: try later
             _fill(self._ballast, self._size)
+            self._aboard = True
 
 
 def _fill(path: Path, size: int) -> None:
