@@ -229,6 +229,26 @@ def test_tls_cannot_be_talked_down_by_changing_both_hellos(probe: Probe, tmp_pat
         thread.join()
 
 
+@pytest.mark.parametrize("way", ["up", "down"])
+@pytest.mark.parametrize("at", [-1, -40], ids=["nonce", "versions"])
+def test_hello_that_was_changed_on_its_way_fails_the_proofs(probe: Probe, way: str, at: int) -> None:
+    """Both ends prove the key over what was said and what was heard, so the two must be the same."""
+
+    def change(passing: str, data: bytes) -> bytes:
+        if passing != way or not data.startswith(MAGIC):
+            return data
+        changed = bytearray(data)
+        changed[at] ^= 1
+        return bytes(changed)
+
+    with (
+        serving(probe) as server,
+        Relay(server.address[1], change) as relay,
+        pytest.raises(NotLetIn, match="does not know this key"),
+    ):
+        dial(("127.0.0.1", relay.port), authkey=KEY)
+
+
 def test_plain_server_refuses_a_client_that_insists_on_tls(probe: Probe) -> None:
     """A client elsewhere never speaks in the clear, and is told why it can't speak."""
     with serving(probe) as server:
@@ -384,6 +404,9 @@ def test_full_descriptor_table_neither_spins_nor_ends_the_server() -> None:
         port = int(child.stdout.readline())
         flood = [socket.create_connection(("127.0.0.1", port), timeout=5) for _ in range(100)]
         assert wait_until(lambda: len(list(Path(f"/proc/{child.pid}/fd").iterdir())) >= 47)
+        flood[-1].settimeout(3)
+        with suppress(ConnectionResetError):
+            assert flood[-1].recv(1) == b""
         for end in flood:
             end.close()
         with manager(port, KEY) as grid:
