@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from taskgrid.cli import pages
+from taskgrid.cli.daemon_log import LogForm, log_to_stderr
 from taskgrid.cli.options import DieWithParent, Functions, KeyFile, ModulePath, Server, servers
 
 if TYPE_CHECKING:
     from taskgrid.master import Ready
+
+Log = Annotated[LogForm, typer.Option("--log", help="The log on stderr: a line for people, or JSON.")]
 
 
 def master(
@@ -65,6 +68,7 @@ def master(
         str | None,
         typer.Option("--retention-bytes", metavar="SIZE", help="Journal size from which old jobs are forgotten."),
     ] = None,
+    log: Log = LogForm.TEXT,
     ready_file: Annotated[
         Path | None, typer.Option("--ready-file", hidden=True, help="Written once it serves.")
     ] = None,
@@ -73,6 +77,7 @@ def master(
     """Start the master; prints what to run on the other machines."""
     flags = _flags(locals())
     _follow_parent(ends_with_parent)
+    log_to_stderr(log)
     from taskgrid.cli.load import load
     from taskgrid.master import run_master
     from taskgrid.settings import MasterSettings
@@ -108,6 +113,7 @@ def worker(
         str | None,
         typer.Option("--max-buffer-bytes", metavar="SIZE", help="Outcomes kept while the master can't take them."),
     ] = None,
+    log: Log = LogForm.TEXT,
     any_function: Annotated[
         bool, typer.Option("--any-function", hidden=True, help="Offer whatever this user can import.")
     ] = False,
@@ -119,6 +125,7 @@ def worker(
     """Start a worker: take tasks from the master and run them, until Ctrl-C drains it."""
     flags = _flags(locals()) | {"server": servers(server)}
     _follow_parent(ends_with_parent)
+    log_to_stderr(log)
     from taskgrid.cli.load import load
     from taskgrid.settings import WorkerSettings
     from taskgrid.worker import run_worker
@@ -127,7 +134,7 @@ def worker(
     raise typer.Exit(run_worker(settings, any_function=any_function, main=main_file))
 
 
-_NO_SETTINGS = {"ready_file", "ends_with_parent", "any_function", "main_file"}
+_NO_SETTINGS = {"log", "ready_file", "ends_with_parent", "any_function", "main_file"}
 
 
 def _flags(given: dict[str, Any]) -> dict[str, Any]:
@@ -145,10 +152,11 @@ def _follow_parent(wanted: bool) -> None:
 
 def _announce(ready_file: Path | None, ready: Ready) -> None:
     from taskgrid.cli.parent import write_ready
+    from taskgrid.transport.address import format_address
     from taskgrid.transport.known import remember
 
     host, port = ready.address
-    reached = f"127.0.0.1:{port}" if host in {"0.0.0.0", "::"} else f"{_bracketed(host)}:{port}"  # noqa: S104  # compared
+    reached = format_address(("127.0.0.1" if _is_every(host) else host, port))
     remember(reached, Path(ready.key_file))
     if ready_file is not None:
         write_ready(ready_file, server=reached, key_file=str(ready.key_file))
@@ -158,32 +166,37 @@ def _announce(ready_file: Path | None, ready: Ready) -> None:
 
 
 def _welcome(ready: Ready) -> str:
-    host, port = ready.address
-    local = host.startswith("127.") or host == "::1"
-    name = f"{_machine(host)}:{port}" if port != 7117 else _machine(host)
-    lines = [
-        f"TaskGrid's master serves {host}:{port}{' with TLS' if ready.tls else ''}; journal {ready.journal}",
-        *([ready.recovered] if ready.recovered else []),
-        *([f"Standard-library clients: {ready.stock_address}"] if ready.stock_address else []),
-        "",
-        *([] if local else ["Once on each other machine (it asks for the key: `taskgrid key show` here shows it):"]),
-        *([] if local else [f"    taskgrid join {name}", "Then, on as many as you like:"]),
-        f"    taskgrid worker --server {name} --functions MODULE",
-        "",
+    from taskgrid.transport.address import format_address, is_loopback
+
+    name = _name_elsewhere(*ready.address)
+    elsewhere = [
+        "Once on each other machine (it asks for the key: `taskgrid key show` here shows it):",
+        f"    taskgrid join {name}",
+        "Then, on as many as you like:",
     ]
-    return "\n".join(lines) + "\n"
+    lines = [
+        f"TaskGrid's master serves {format_address(ready.address)}{' with TLS' if ready.tls else ''}; {ready.journal}",
+        ready.recovered,
+        f"Standard-library clients: {format_address(ready.stock_address)}" if ready.stock_address else "",
+        *([] if is_loopback(ready.address[0]) else elsewhere),
+        f"    taskgrid worker --server {name} --functions MODULE",
+    ]
+    return "\n".join(line for line in lines if line) + "\n"
 
 
-def _machine(host: str) -> str:
-    if host in {"0.0.0.0", "::"}:  # noqa: S104  # compared, not bound
-        import socket
+def _name_elsewhere(host: str, port: int) -> str:
+    """Return how other machines call the master; its own port goes without saying."""
+    import socket
 
-        return socket.gethostname()
-    return _bracketed(host)
+    from taskgrid.settings import DEFAULT_PORT
+    from taskgrid.transport.address import format_address
+
+    name = format_address((socket.gethostname() if _is_every(host) else host, port))
+    return name.removesuffix(f":{DEFAULT_PORT}")
 
 
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _is_every(host: str) -> bool:
+    return host in {"0.0.0.0", "::"}  # noqa: S104  # compared, not bound
 
 
 def register(app: typer.Typer) -> None:

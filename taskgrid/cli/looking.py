@@ -112,7 +112,9 @@ def _index(named: Named) -> int | None:
     from taskgrid.errors import UsageError
 
     if named.runs and named.task is None:
-        raise UsageError("explain takes a job or one task", hint=f"taskgrid explain {named.first}.{named.runs[0][0]}")
+        raise UsageError(
+            "explain takes a job or one task", hint=f"taskgrid explain {named.word or named.first}.{named.runs[0][0]}"
+        )
     return named.task
 
 

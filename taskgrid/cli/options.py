@@ -35,7 +35,7 @@ Selectors = Annotated[
     list[str],
     typer.Argument(metavar="JOB", help="17, 17.42, 17.40-60, 3,5-8, last, all (the last two: your own)."),
 ]
-JobSelector = Annotated[str, typer.Argument(metavar="JOB", help="17, 17.42, 17.40-60 or last.")]
+JobSelector = Annotated[str, typer.Argument(metavar="JOB", help="17, 17.42, 17.40-60, last or last.42.")]
 Everyone = Annotated[bool, typer.Option("--everyone", help="`last` and `all` mean everybody's jobs, not only yours.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before touching more than one job.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be touched, and touch nothing.")]

@@ -48,7 +48,7 @@ def results(
             _print_failures(reader, found, view, output)
         else:
             _print_results(reader, found, out, values=values)
-        view = door.one_job(control, named._replace(first=view.number, word=""))
+        view = door.one_job(control, named._replace(first=view.number, last=view.number, word=""))
     if not view.complete:
         _say_incomplete(view)
     bad = tables.failed(view) or (view.complete and not tables.succeeded(view))

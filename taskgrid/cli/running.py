@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from taskgrid.model import JobSpec, TaskOptions
 
 Function = Annotated[str, typer.Argument(metavar="MODULE:FUNCTION", help="What to run; a worker must offer it.")]
-Items = Annotated[
-    list[str] | None, typer.Argument(metavar="ITEM", help="The items, or `-` for the lines of stdin.")
-]
+Items = Annotated[list[str] | None, typer.Argument(metavar="ITEM", help="The items, or `-` for the lines of stdin.")]
 JsonLines = Annotated[
     bool, typer.Option("--jsonl", help='A line is all arguments: ["by", "position"] or {"by": "name"}.')
 ]

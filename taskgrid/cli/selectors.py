@@ -1,4 +1,4 @@
-"""Selectors: `17`, `17.42`, `17.40-60`, `3,5-8`, `last`, `all`, as the protocol's `Selector`s.
+"""Selectors: `17`, `17.42`, `17.40-60`, `3,5-8`, `last`, `last.3`, `all`, as the protocol's `Selector`s.
 
 `last` and `all` mean the caller's own jobs unless `--everyone`. A range of jobs stays a range here:
 which of its jobs exist only the master knows, so `door.py` asks it. Ranges include both ends, as
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from taskgrid.transport.protocol import Selector
 
 _JOB: Final = re.compile(r"(\d+)(?:-(\d+))?")
-_TASK: Final = re.compile(r"(\d+)\.(\d+)(?:-(\d+))?")
+_TASK: Final = re.compile(r"(\d+|last)\.(\d+)(?:-(\d+))?")
 _FORMS: Final = "Write 17, 17.42, 17.40-60, 3,5-8, last or all"
 
 
@@ -62,7 +62,7 @@ def to_selector(named: Named, *, owner: str | None) -> Selector:
     from taskgrid.transport.protocol import Selector
 
     if named.word:
-        return Selector(last=named.word == "last", all=named.word == "all", owner=owner)
+        return Selector(last=named.word == "last", all=named.word == "all", owner=owner, runs=named.runs)
     return Selector(number=_number(named.first), runs=named.runs)
 
 
@@ -77,7 +77,8 @@ def _parse_one(text: str) -> Named:
         return Named(word=text)
     if match := _TASK.fullmatch(text):
         job, start, stop = match.groups()
-        return Named(int(job), int(job), (_run(text, start, stop),))
+        runs = (_run(text, start, stop),)
+        return Named(word=job, runs=runs) if job == "last" else Named(int(job), int(job), runs)
     if match := _JOB.fullmatch(text):
         start, stop = _run(text, *match.groups())
         return Named(start, stop - 1)

@@ -168,9 +168,9 @@ def grid_page(view: GridView) -> None:
 
 
 def task_lines(task: TaskView) -> None:
-    """Write where one task stands and how its earlier attempts went."""
+    """Write where one task is, and how its earlier attempts went."""
     where = f", on {task.worker}" if task.worker else ""
-    sys.stdout.write(f"{task.job}.{task.index} is {task.state}{where}; attempts begun: {task.attempts}\n")
+    sys.stdout.write(f"attempts begun: {task.attempts}{where}\n")
     sys.stdout.writelines(f"  {line}\n" for line in task.history)
 
 

@@ -17,7 +17,7 @@ _CLEAR: Final = "\r\x1b[2K"
 
 def paint(text: str, colour: str, *, stream: TextIO | None = None) -> str:
     """Return the text in a colour, if the stream (stderr) shows colours."""
-    if not _shows_colours(stream or sys.stderr):
+    if not shows_colours(stream or sys.stderr):
         return text
     return f"\x1b[{_CODES[colour]}m{text}\x1b[0m"
 
@@ -61,5 +61,6 @@ class StatusLine:
             sys.stderr.flush()
 
 
-def _shows_colours(stream: TextIO) -> bool:
+def shows_colours(stream: TextIO) -> bool:
+    """Say whether a person looks at the stream and wants colours."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

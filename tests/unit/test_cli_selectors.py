@@ -17,6 +17,7 @@ from taskgrid.transport.protocol import Selector
         ("17.40-60", Named(17, 17, ((40, 61),))),
         ("5-8", Named(5, 8)),
         ("last", Named(word="last")),
+        ("last.3-4", Named(word="last", runs=((3, 5),))),
         ("all", Named(word="all")),
     ],
 )
