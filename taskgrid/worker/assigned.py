@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from taskgrid.model import Run
+from taskgrid.worker.frames import Nonsense
 from taskgrid.worker.held import Lease, Work
 from taskgrid.worker.positions import part
 
@@ -64,9 +65,9 @@ class Assigned:
 
     def end(self, first: int, count: int) -> tuple[Lease, tuple[Run, ...]]:
         """Count tasks as ended, which the child ends in order; return whose they are."""
-        head = self._placed[0]
-        if first != head.ended or first + count > head.stop:
-            raise ValueError(f"a child ended {first}+{count}, but {head.ended} up to {head.stop} was expected")
+        head = self._placed[0] if self._placed else None
+        if head is None or first != head.ended or first + count > head.stop:
+            raise Nonsense(f"a task process said that it ended {count} tasks from {first} on, which it was not running")
         head.ended += count
         runs = part(head.work.runs, first - head.first, first - head.first + count)
         if head.ended == head.stop:

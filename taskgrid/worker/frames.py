@@ -12,12 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
 from taskgrid.model import Cause, JobNumber, Run
 from taskgrid.model.job import Model
 
 _LENGTHS: Final = struct.Struct("<II")
+
+
+class Nonsense(Exception):
+    """A task process sent what no task process says: the user's code wrote into its channel."""
 
 
 class Setup(Model):
@@ -152,7 +156,10 @@ class FrameReader:
         begin, middle = _LENGTHS.size, _LENGTHS.size + head
         if len(self._bytes) < middle + body:
             return None
-        header = TO_AGENT.validate_json(bytes(self._bytes[begin:middle]))
+        try:
+            header = TO_AGENT.validate_json(bytes(self._bytes[begin:middle]))
+        except ValidationError as error:
+            raise Nonsense(f"a task process sent what is no frame: {error}") from None
         content = bytes(self._bytes[middle : middle + body])
         del self._bytes[: middle + body]
         return header, content

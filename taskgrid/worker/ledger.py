@@ -77,10 +77,10 @@ class Ledger:
             self._bytes += len(ended.lines)
             self._changed.notify_all()
 
-    def next_batch(self, within: float) -> list[Ended]:
+    def next_batch(self, within: float, *, unless: threading.Event | None = None) -> list[Ended]:
         """Take the outcomes for one report request, waiting for the first; empty when none came."""
         with self._changed:
-            self._changed.wait_for(lambda: bool(self._ended), within)
+            self._changed.wait_for(lambda: bool(self._ended or (unless and unless.is_set())), within)
             batch: list[Ended] = []
             size = 0
             while self._ended:
@@ -185,6 +185,11 @@ class Ledger:
         with self._changed:
             for work in works:
                 self._forget(work.lease, work.runs)
+            self._changed.notify_all()
+
+    def nudge(self) -> None:
+        """Let who waits for outcomes look at its own event."""
+        with self._changed:
             self._changed.notify_all()
 
     def wait_reported(self, within: float) -> bool:

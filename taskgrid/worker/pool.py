@@ -99,11 +99,16 @@ class Pool:
         """Kill all children and give everything back."""
         self._command(self._stop)
 
-    def demand(self, within: float) -> tuple[int, int]:
+    def demand(self, within: float, *, unless: threading.Event) -> tuple[int, int]:
         """Return how many works there is room for, and how many slots are idle; wait a while for any."""
         with self._demand_changed:
-            self._demand_changed.wait_for(lambda: self._demand[0] > 0 or self._is_ending, within)
+            self._demand_changed.wait_for(lambda: self._demand[0] > 0 or unless.is_set(), within)
             return self._demand
+
+    def nudge(self) -> None:
+        """Let who waits for demand look at its own event."""
+        with self._demand_changed:
+            self._demand_changed.notify_all()
 
     def _command(self, command: Callable[[], None]) -> None:
         self._commands.append(command)
@@ -287,7 +292,7 @@ class Pool:
             demand = (max(0, room - spoken_for), max(0, idle - spoken_for))
             if self._is_ending or self._ledger.is_full:
                 demand = (0, 0)
-            if demand != self._demand or self._is_ending:
+            if demand != self._demand:
                 self._demand = demand
                 self._demand_changed.notify_all()
 

@@ -51,13 +51,14 @@ class Reporter:
         """Report what waits, then end; say whether everything was reported in that many seconds."""
         reported = self._ledger.wait_reported(within)
         self._ending.set()
+        self._ledger.nudge()
         self._queue.close()
         self._thread.join(_LOOK * 2)
         return reported
 
     def _run(self) -> None:
         while not self._ending.is_set():
-            batch = self._ledger.next_batch(_LOOK)
+            batch = self._ledger.next_batch(_LOOK, unless=self._ending)
             if batch:
                 self._carry(batch)
 

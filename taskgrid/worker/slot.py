@@ -19,7 +19,18 @@ from taskgrid.model import Run
 from taskgrid.transport.protocol import FailedAttempt
 from taskgrid.worker.assigned import Assigned
 from taskgrid.worker.death import Blamed, Killing, Reason, blame, system_oom_kills
-from taskgrid.worker.frames import Assignment, OldCode, Outcomes, Ready, Resume, Setup, Stopped, ToAgent, Unfit
+from taskgrid.worker.frames import (
+    Assignment,
+    Nonsense,
+    OldCode,
+    Outcomes,
+    Ready,
+    Resume,
+    Setup,
+    Stopped,
+    ToAgent,
+    Unfit,
+)
 from taskgrid.worker.held import Ended, Lease, Work
 from taskgrid.worker.ledger import Ledger
 from taskgrid.worker.positions import part
@@ -191,8 +202,8 @@ class Slot:
                 return False
             for header, body in frames:
                 self._hear(header, body)
-        except (ValueError, IndexError) as error:
-            self._trouble = f"a task process sent something that is no answer: {error}"
+        except Nonsense as error:
+            self._trouble = str(error)
             self.kill(Killing(Reason.BROKEN))
         self._leave_if_done()
         return True
@@ -224,7 +235,8 @@ class Slot:
         self._cut = None
         self._living.words.lift()
         self._living.send(Resume())
-        give(works)
+        if works:
+            give(works)
 
     # ------------------------------------------------------------ watching
 
@@ -325,6 +337,8 @@ class Slot:
         death = child.bury()
         blamed = self._blamed(child, death)
         works = self._assigned.remove_all(but=blamed)
+        why = self._killing.reason.name if self._killing is not None else death.sentence
+        log.debug("child.ended", slot=self.number, pid=child.pid, why=why, trouble=self._trouble)
         trouble = self._why_nothing_was_done(child, death, works)
         self.child = None
         self._is_ready = False

@@ -254,7 +254,7 @@ def test_too_many_waiting_outcomes_stop_new_work(tmp_path: Path) -> None:
         bench.lease("large", lines(2000))
         wait_until(lambda: bench.ledger.is_full)
         bench.lease("large", lines(10), first=1)
-        assert bench.pool.demand(0.2) == (0, 0)
+        assert bench.pool.demand(0.2, unless=bench.ended) == (0, 0)
         assert bench.collect(2)[1] == b'"xxxxxxxxxx"'
 
 
@@ -278,3 +278,15 @@ def test_where_anything_may_run_an_edited_module_is_imported_anew(tmp_path: Path
         failed = failure(bench.collect(3)[2])
     assert failed.type == "builtins.ImportError"
     assert first in failed.message
+
+
+def test_a_child_outlives_a_long_task_behind_which_everything_was_taken_back(tmp_path: Path) -> None:
+    """Taking back costs the child nothing: it goes on with what it gets next."""
+    with Bench(tmp_path, slots=2) as bench:
+        bench.wait_ready(2)
+        before = bench.pids()
+        bench.lease("nap", lines(0.001, 0.4, *[0.001] * 20))
+        bench.collect(22)
+        bench.lease("nap", lines(*[0.001] * 5), first=22)
+        bench.collect(27)
+        assert bench.pids() == before

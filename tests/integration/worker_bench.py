@@ -119,8 +119,12 @@ class Bench:
     def wait_ready(self, slots: int = 1) -> None:
         """Wait until so many slots have a child that is ready."""
         until = time.monotonic() + 20
-        while self.pool.demand(1.0)[1] < slots:
+        while self.pool.demand(1.0, unless=self.ended)[1] < slots:
             assert time.monotonic() < until, "no child became ready"
+
+    def pids(self) -> list[int]:
+        """Return the children's process ids."""
+        return [slot.child.pid for slot in self.pool._slots if slot.child is not None]
 
     def lease(
         self,
