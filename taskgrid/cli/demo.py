@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ FILES: Final = 200
 BYTES: Final = 200_000_000
 _SEED: Final = 7117
 _MEGABYTE: Final = 1e6
+_LOOK_EVERY: Final = 0.02
+"""Seconds between two looks whether the workers are there."""
 
 
 @dataclass
@@ -104,12 +107,13 @@ def _await_workers(grid: Grid, count: int, within: float = 20.0) -> None:
     from taskgrid.errors import TaskGridError
 
     deadline = time.monotonic() + within
+    never = threading.Event()
     while grid.control.status().workers < count:
         if time.monotonic() > deadline:
             raise TaskGridError(
                 f"{count} workers did not start within {within:.0f} s", hint="Is this machine very busy?"
             )
-        time.sleep(0.02)
+        never.wait(_LOOK_EVERY)
 
 
 def _follow(run: Run, grid: Grid, job: Job, started: float) -> None:

@@ -49,10 +49,11 @@ def session_of(leader: int) -> list[str]:
     return found
 
 
+@pytest.mark.timeout(120)
 def test_the_demo_kills_a_task_process_and_loses_nothing(tmp_path: Path) -> None:
     """All totals match although a process was killed half-way, and nothing is left behind."""
     with started(tmp_path, files=40, size=16_000_000) as process:
-        out, err = process.communicate(timeout=50)
+        out, err = process.communicate(timeout=100)
         assert process.returncode == 0, err
         assert session_of(process.pid) == []
     assert "half-way: killed task process" in err
@@ -62,16 +63,17 @@ def test_the_demo_kills_a_task_process_and_loses_nothing(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_cleans_up(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C in the middle ends every process and removes every file, with status 130."""
-    with started(tmp_path, files=200, size=60_000_000) as process:
+    with started(tmp_path, files=120, size=40_000_000) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if line.startswith("half-way"):
                 break
         process.send_signal(number)
-        out, err = process.communicate(timeout=50)
+        out, err = process.communicate(timeout=100)
         assert process.returncode == 130, err
         assert session_of(process.pid) == []
     assert "interrupted" in err
