@@ -74,6 +74,10 @@ class Assigned:
             self._placed.popleft()
         return head.work.lease, runs
 
+    def begun(self, unbegun: int) -> list[int]:
+        """Return the ordinals of the tasks that began, below `unbegun`, and have not ended."""
+        return [ordinal for placed in self._placed for ordinal in range(placed.ended, min(placed.stop, unbegun))]
+
     def find(self, ordinal: int) -> tuple[Work, int] | None:
         """Return the work and the index of an assigned task; None if it has ended or was taken back."""
         for placed in self._placed:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import io
+import os
 import socket
 import sys
 import time
@@ -186,7 +187,15 @@ def main(channel: int, words: int) -> int:
         received = read_frame(source)
         if received is None or not isinstance(received[0], Setup):
             return 1
-        return _serve(received[0], connection, source, Words(words))
+        own = Words(words)
+        os.register_at_fork(after_in_child=lambda: _let_go(connection, own))
+        return _serve(received[0], connection, source, own)
+
+
+def _let_go(connection: socket.socket, words: Words) -> None:
+    """Take a forked process's hands off what is its parent's: one that comes back from a task ends here."""
+    os.close(connection.detach())
+    words.close()
 
 
 def _serve(setup: Setup, connection: socket.socket, source: BinaryIO, words: Words) -> int:

@@ -1,8 +1,9 @@
 """Why a child died, and which task, if any, is to blame.
 
 The word in shared memory names the task that ran. It is blamed when the child died of itself in the
-middle of it, or when it was killed for that very task; never a neighbour, and nobody when the child
-died between two tasks or was killed for other reasons.
+middle of it, or when it was killed for that very task. A child that died between two tasks, or spoilt
+its channel, took outcomes along: all whose outcomes these were are suspects, and are halved from
+child to child until one is left, which is blamed. Never a neighbour, and nobody for other killings.
 """
 
 from __future__ import annotations
@@ -37,14 +38,16 @@ class Killing:
     ordinal: int | None = None
 
 
-def blame(running: int, killing: Killing | None, death: Death, *, oom: bool) -> Cause | None:
-    """Return the cause with which the running task failed; None if it is not to blame.
+def blame(suspect: int, killing: Killing | None, death: Death, *, oom: bool) -> Cause | None:
+    """Return the cause with which the only suspect failed; None if it is not to blame.
 
     `oom` says whether the kernel killed anything for memory since the child began.
     """
     if killing is None:
         return Cause.MEMORY if death.signal == "SIGKILL" and oom else Cause.CRASH
-    if killing.ordinal != running:
+    if killing.reason is Reason.BROKEN:
+        return Cause.CRASH
+    if killing.ordinal != suspect:
         return None
     return {Reason.TIME_LIMIT: Cause.TIME_LIMIT, Reason.MEMORY: Cause.MEMORY}.get(killing.reason)
 
@@ -59,6 +62,8 @@ class Blamed:
     seconds: float
     worker: str
     output: str
+    why: str = ""
+    """What its process did to the channel, if it was killed for that."""
 
     def outcome(self, death: Death) -> Ended:
         """Return the failure as an outcome to report."""
@@ -84,7 +89,7 @@ class Blamed:
             return f"killed after {self.seconds:.1f} s: its time limit is {limits.time_limit.total_seconds():g} s"
         if self.cause is Cause.MEMORY:
             return f"killed for memory: its process had {death.peak_memory >> 20:,} MiB at its peak"
-        return f"its process {death.sentence}"
+        return self.why or f"its process {death.sentence}"
 
 
 def system_oom_kills() -> int:

@@ -18,6 +18,8 @@ from taskgrid.model import Cause, JobNumber, Run
 from taskgrid.model.job import Model
 
 _LENGTHS: Final = struct.Struct("<II")
+_LONGEST: Final = 64 << 20
+"""Bytes: no task process says more at once, but text taken for a length does."""
 
 
 class Nonsense(Exception):
@@ -154,6 +156,8 @@ class FrameReader:
             return None
         head, body = _LENGTHS.unpack_from(self._bytes)
         begin, middle = _LENGTHS.size, _LENGTHS.size + head
+        if head > _LONGEST or body > _LONGEST:
+            raise Nonsense(f"a task process announced a frame of {head + body:,} bytes")
         if len(self._bytes) < middle + body:
             return None
         try:

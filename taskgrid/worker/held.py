@@ -73,6 +73,19 @@ class Work:
         return replace(self, runs=runs, payload=b"\n".join(line for _, line in kept))
 
 
+def halved(works: list[Work], suspects: int) -> list[Work]:
+    """Cut works so that the first half of the first `suspects` tasks are works of their own."""
+    pieces: list[Work] = []
+    half = suspects // 2
+    for work in works:
+        if 0 < half < work.count:
+            pieces += work.split(half)
+        else:
+            pieces.append(work)
+        half -= work.count
+    return pieces
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """Outcomes of one lease that wait to be reported: a line per task, in order of `runs`."""

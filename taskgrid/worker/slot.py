@@ -31,7 +31,7 @@ from taskgrid.worker.frames import (
     ToAgent,
     Unfit,
 )
-from taskgrid.worker.held import Ended, Lease, Work
+from taskgrid.worker.held import Ended, Lease, Work, halved
 from taskgrid.worker.ledger import Ledger
 from taskgrid.worker.positions import part
 from taskgrid.worker.process import Child, Death
@@ -335,8 +335,9 @@ class Slot:
         while child.read_output():
             pass
         death = child.bury()
-        blamed = self._blamed(child, death)
-        works = self._assigned.remove_all(but=blamed)
+        suspects = self._suspects(child)
+        blamed = self._blamed(child, death, suspects)
+        works = halved(self._assigned.remove_all(but=blamed), len(suspects))
         why = self._killing.reason.name if self._killing is not None else death.sentence
         log.debug("child.ended", slot=self.number, pid=child.pid, why=why, trouble=self._trouble)
         trouble = self._why_nothing_was_done(child, death, works)
@@ -348,22 +349,28 @@ class Slot:
         self._desk.kept(works)
         self._desk.child_ended(self, child, trouble)
 
-    def _blamed(self, child: Child, death: Death) -> int | None:
-        """Report the running task as failed if it is to blame; return its ordinal."""
+    def _suspects(self, child: Child) -> list[int]:
+        """Return the running task, or all tasks whose outcomes the child took along."""
         running = child.words.running()
-        found = self._assigned.find(running[0]) if running is not None else None
-        if running is None or found is None:
+        spoilt = self._killing is not None and self._killing.reason is Reason.BROKEN
+        if spoilt or (self._killing is None and running is None):
+            return self._assigned.begun(child.words.unbegun())
+        return [running[0]] if running is not None and self._assigned.find(running[0]) is not None else []
+
+    def _blamed(self, child: Child, death: Death, suspects: list[int]) -> int | None:
+        """Report the only suspect as failed if it is to blame; return its ordinal."""
+        self._did_something = self._did_something or bool(suspects)
+        found = self._assigned.find(suspects[0]) if len(suspects) == 1 else None
+        if found is None:
             return None
-        ordinal, since = running
-        cause = blame(ordinal, self._killing, death, oom=system_oom_kills() > self._oom_kills)
+        cause = blame(suspects[0], self._killing, death, oom=system_oom_kills() > self._oom_kills)
         if cause is None:
             return None
-        seconds = max(0.0, time.monotonic() - since / 1e9)
-        blamed = Blamed(*found, cause, seconds, self._terms.worker, child.tail.text())
+        seconds = max(0.0, time.monotonic() - child.words.last_began() / 1e9)
+        blamed = Blamed(*found, cause, seconds, self._terms.worker, child.tail.text(), self._trouble)
         log.info("child.died", slot=self.number, pid=child.pid, job=found[0].lease.job, task=found[1], cause=cause)
         self._ledger.add(blamed.outcome(death))
-        self._did_something = True
-        return ordinal
+        return suspects[0]
 
     def _why_nothing_was_done(self, child: Child, death: Death, works: list[Work]) -> str:
         """Return what is wrong with children, if this one came to nothing by itself; else an empty string."""

@@ -40,6 +40,10 @@ class Words:
             if at == self.view[AT]:
                 return None if at < 0 else (at, since)
 
+    def last_began(self) -> int:
+        """Return when the task that runs, or ran last, began."""
+        return self.view[SINCE]
+
     def unbegun(self) -> int:
         """Return the least ordinal that was not seen to begin."""
         at = self.view[AT]

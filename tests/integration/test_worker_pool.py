@@ -290,3 +290,19 @@ def test_a_child_outlives_a_long_task_behind_which_everything_was_taken_back(tmp
         bench.lease("nap", lines(*[0.001] * 5), first=22)
         bench.collect(27)
         assert bench.pids() == before
+
+
+def test_taking_back_at_any_moment_runs_each_task_exactly_once(tmp_path: Path) -> None:
+    """Between the child's look at the limit and the agent's look at the index no task is doubled or lost."""
+    notes = tmp_path / "notes"
+    with Bench(tmp_path, slots=2) as bench:
+        bench.wait_ready(2)
+        for first in range(0, 1600, 200):
+            payloads = [f'["{notes}", "{n}", 0.001]'.encode() for n in range(first, first + 200)]
+            bench.lease("note", payloads, first=first)
+        until = time.monotonic() + 20
+        while len(bench.outcomes) < 1600 and time.monotonic() < until:
+            bench.cut_all()
+            bench.collect(min(1600, len(bench.outcomes) + 1))
+        bench.collect(1600)
+    assert sorted(map(int, notes.read_text().split())) == list(range(1600))

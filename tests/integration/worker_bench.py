@@ -126,6 +126,12 @@ class Bench:
         """Return the children's process ids."""
         return [slot.child.pid for slot in self.pool._slots if slot.child is not None]
 
+    def cut_all(self) -> None:
+        """Take everything back that the children have not begun, and run it again."""
+        now = time.monotonic()
+        for slot in self.pool._slots:
+            self.pool._command(lambda slot=slot: slot.is_busy and slot.cut(self.pool.kept, now))  # type: ignore[misc]
+
     def lease(
         self,
         function: str,
