@@ -7,6 +7,7 @@ other end is made by `server.serve`.
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable, Sequence
 from multiprocessing.managers import BaseManager
@@ -43,6 +44,8 @@ class GridManager(BaseManager):
         self._key = key
         self._patience = Patience(connect_timeout, reconnect_for, on_wait)
         self._made: weakref.WeakSet[GridProxy] = weakref.WeakSet()
+        self._closed = False
+        self._lock = threading.Lock()  # between the making of a proxy and the closing of all
 
     def connect(self) -> None:
         """Try once to reach a master. Raises `MasterUnreachable`, `NotLetIn` or `VersionMismatch`."""
@@ -65,8 +68,11 @@ class GridManager(BaseManager):
         return self._proxy(Control, CONTROL)
 
     def close(self) -> None:
-        """Close all proxies that were made."""
-        for proxy in list(self._made):
+        """Close all proxies, those still to be made included."""
+        with self._lock:
+            self._closed = True
+            made = list(self._made)
+        for proxy in made:
             proxy.close()
 
     def get_server(self) -> NoReturn:
@@ -90,7 +96,11 @@ class GridManager(BaseManager):
 
     def _proxy(self, kind: type[P], typeid: str) -> P:
         proxy = kind(typeid, self._channel(), manager=self)
-        self._made.add(proxy)
+        with self._lock:
+            self._made.add(proxy)
+            closed = self._closed
+        if closed:
+            proxy.close()
         return proxy
 
 

@@ -197,6 +197,14 @@ def test_close_from_another_thread_ends_a_long_poll(probe: Probe, tls: bool) -> 
             queue.lease(LEASE)
 
 
+def test_proxy_made_after_its_manager_was_closed_is_closed_too() -> None:
+    """Nobody connects behind the back of whoever closed."""
+    grid = GridManager(["127.0.0.1:1"], KEY)
+    grid.close()
+    with pytest.raises(ChannelClosed):
+        grid.get_control().health()
+
+
 def test_close_ends_a_wait_for_a_master_that_is_away() -> None:
     """Nobody has to sit out the backoff of a channel that was closed."""
     waits = threading.Event()
