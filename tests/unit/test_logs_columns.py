@@ -104,6 +104,14 @@ def test_a_request_cannot_pass_for_another_status() -> None:
     assert found.size == 9
 
 
+def test_words_before_a_good_line_are_a_line_of_their_own() -> None:
+    """The quick pattern may run over a line's end; such a block is not taken for fewer, longer lines."""
+    found = Columns()
+    found.add(COMBINED + b"not a log line\n" + COMBINED)
+    assert (found.lines, found.good) == (3, 2)
+    assert found.clients == {b"203.0.113.7": 2}
+
+
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(LINES + BAD), min_size=1, max_size=30))
 def test_quick_and_exact_counts_agree_on_any_mix_of_lines(lines: list[bytes]) -> None:
