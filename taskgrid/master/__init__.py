@@ -1,6 +1,6 @@
 """The master: the scheduler behind a lock, the journal behind that, and the verbs in front.
 
-It never imports client or worker: they meet in `transport/protocol.py`.
+It never imports client or worker: they meet in `transport/protocol/`.
 """
 
 from taskgrid.master.program import Master, Ready, run_master

@@ -2,7 +2,7 @@
 
 A subclass of the standard manager's server that keeps its shape (accepter, handler thread, serving loop)
 and none of its doors: no objects are created, counted or named from the wire; a request is a verb of
-`protocol.py` or is refused. It knows nothing of what the verbs do.
+`protocol/` or is refused. It knows nothing of what the verbs do.
 
 An ending server first stops listening to its callers, so that a call under way can still be answered,
 and cuts their connections when the time is up.

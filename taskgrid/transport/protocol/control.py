@@ -1,0 +1,133 @@
+"""The control messages: workers enlist and leave, clients keep jobs open, people look and act."""
+
+from __future__ import annotations
+
+from taskgrid.model import CodeVersion, JobId, JobNumber, JobView, Run, TaskView, WorkerId, WorkerView
+from taskgrid.transport.protocol.frame import Message
+
+
+class Offer(Message):
+    """A function that a worker runs, and with what code."""
+
+    function: str
+    code: CodeVersion = CodeVersion()
+
+
+class EnlistRequest(Message):
+    """A worker says who it is; repeated when its offers change or the master was restarted."""
+
+    worker: WorkerId
+    name: str
+    host: str
+    pid: int
+    slots: int
+    version: str
+    python: str
+    offers: tuple[Offer, ...]
+    draining: bool = False
+
+
+class EnlistReply(Message):
+    """How often to beat, and how long leases last."""
+
+    ttl: float
+    beat: float
+    reconnect_grace: float
+
+
+class LeaveRequest(Message):
+    """A worker that holds nothing any more goes."""
+
+    worker: WorkerId
+
+
+class KeepRequest(Message):
+    """A client's beat for its open jobs."""
+
+    jobs: tuple[JobId, ...]
+
+
+class KeepReply(Message):
+    """Jobs that are not open any more (sealed, forgotten, unknown)."""
+
+    closed: tuple[JobId, ...] = ()
+
+
+class Selector(Message):
+    """Which jobs or tasks a command is about; exactly one of `job`, `number`, `last`, `all`, `key`."""
+
+    job: JobId | None = None
+    number: JobNumber | None = None
+    key: str | None = None
+    last: bool = False
+    all: bool = False
+    runs: tuple[Run, ...] = ()
+    """Only these tasks; empty: the whole job."""
+    owner: str | None = None
+    """Narrows `last` and `all` to an owner's own."""
+
+
+class SelectRequest(Message):
+    """A control verb over jobs: `jobs`, `cancel`, `retry`, `forget`."""
+
+    selectors: tuple[Selector, ...]
+    dry_run: bool = False
+    """Say what would be touched, and touch nothing."""
+    only_queued: bool = False
+    """`cancel`: only tasks that no worker holds."""
+    limit: int = 1000
+
+
+class JobsReply(Message):
+    """Jobs as they stand."""
+
+    jobs: tuple[JobView, ...]
+
+
+class Touched(Message):
+    """What a bulk command did, or would do, to one job."""
+
+    job: JobView
+    tasks: int
+
+
+class TouchedReply(Message):
+    """One entry per job."""
+
+    touched: tuple[Touched, ...]
+
+
+class ExplainRequest(Message):
+    """Why does this job or task wait, or how did it end?"""
+
+    selector: Selector
+    index: int | None = None
+
+
+class TasksRequest(Message):
+    """Tasks of one job as they stand, at most `limit`; empty `runs`: the job's failed ones."""
+
+    job: JobId
+    runs: tuple[Run, ...] = ()
+    limit: int = 1000
+
+
+class TasksReply(Message):
+    """In order of index."""
+
+    tasks: tuple[TaskView, ...]
+
+
+class WorkersReply(Message):
+    """Connected workers, and those lost within the last hour."""
+
+    workers: tuple[WorkerView, ...]
+
+
+class HealthReply(Message):
+    """The master serves: it has journaled, or could, within the last seconds."""
+
+    ok: bool
+    version: str
+    epoch: int
+    why: str = ""
