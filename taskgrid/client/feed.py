@@ -23,7 +23,7 @@ from taskgrid.client.control import Control
 from taskgrid.client.link import Link
 from taskgrid.client.outcomes import Batch
 from taskgrid.client.results import POLL, Deadline, Source, batches
-from taskgrid.client.upload import BATCH, EMPTY, Chunk, Packer, Upload
+from taskgrid.client.upload import BATCH, Chunk, Packer, Upload
 from taskgrid.clock import SystemClock
 from taskgrid.errors import TaskGridError
 from taskgrid.model import JobSpec
@@ -141,7 +141,7 @@ class Feed:
         with self._sending:
             if self.upload.number is None:
                 return
-            self.upload.send(proxy, EMPTY, seal=True)
+            self.upload.seal(proxy)
             if self._stopped:
                 Control(self._link.control).cancel(Selector(job=self.upload.job))
 

@@ -26,7 +26,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from taskgrid.clock import SystemClock
@@ -42,8 +42,8 @@ _START_WITHIN = 30.0
 _LOOK_EVERY = 0.01
 """Seconds between two looks for the ready file."""
 
-_STOP_WITHIN = 5.0
-"""Seconds that a program may take to end before it is killed."""
+_INSISTENCE = ((signal.SIGTERM, 0.5), (signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0))
+"""What a program is sent, and the seconds it has then: nobody waits for what a worker still runs."""
 
 
 class LocalCluster:
@@ -167,17 +167,22 @@ class _Parts:
     def end(self) -> None:
         if os.getpid() != self._pid:
             return  # a forked child: they are its parent's
-        for program in reversed(self.programs):
-            program.send_signal(signal.SIGTERM)
-        deadline = _CLOCK.now() + _STOP_WITHIN
-        for program in reversed(self.programs):
-            try:
-                program.wait(max(0.0, deadline - _CLOCK.now()))
-            except subprocess.TimeoutExpired:
-                program.kill()
-                program.wait()
+        _end(self.programs[1:])  # while the master is there to take what they give back
+        _end(self.programs[:1])
         self.ended.set()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _end(programs: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Ask programs to end, insist, and kill what is left."""
+    for sent, within in _INSISTENCE:
+        running = [program for program in programs if program.poll() is None]
+        for program in running:
+            program.send_signal(sent)
+        deadline = _CLOCK.now() + within
+        for program in running:
+            with suppress(subprocess.TimeoutExpired):
+                program.wait(max(0.0, deadline - _CLOCK.now()))
 
 
 def _offer(functions: Sequence[str]) -> list[str]:

@@ -19,7 +19,7 @@ from taskgrid.client.future import TaskFuture
 from taskgrid.client.link import Link
 from taskgrid.client.outcomes import Codec, decode
 from taskgrid.client.results import replies
-from taskgrid.client.upload import BATCH, EMPTY, Upload, cut
+from taskgrid.client.upload import BATCH, Upload, cut
 from taskgrid.errors import ChunkRefused, TaskGridError
 from taskgrid.model import JobNumber, JobSpec
 from taskgrid.transport.protocol import Order, OutcomeRun
@@ -138,7 +138,7 @@ class Stream:
         if self.upload.number is None:
             self._keeper.ended(self)  # no call came, or all were taken back: there is no job
         else:
-            self.upload.send(proxy, EMPTY, seal=True)
+            self.upload.seal(proxy)
 
     def _refused(self, lost: list[Pending], error: TaskGridError) -> None:
         """Close. Calls that were not accepted go to another job if this one was closed, else they fail."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from taskgrid.errors import ChunkRefused
 from taskgrid.model import JobId, JobNumber, JobSpec
 from taskgrid.transport.protocol import CUT, SubmitReply, SubmitRequest
 from taskgrid.transport.proxies import TaskQueue
@@ -103,6 +104,13 @@ class Upload:
         )
         reply, _ = proxy.submit(request, (chunk.lines,) if chunk.count else ())
         return reply
+
+    def seal(self, proxy: TaskQueue) -> None:
+        """Say that nothing more comes."""
+        try:
+            self.send(proxy, EMPTY, seal=True)
+        except ChunkRefused:
+            self.sealed = True  # it was cancelled, or its client was away too long: sealed is sealed
 
     def send_all(self, proxy: TaskQueue, source: Iterator[Chunk]) -> None:
         """Send chunk after chunk, the last one as the job's last."""

@@ -1,0 +1,60 @@
+"""Functions that the client's tests run."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from taskgrid import task
+
+
+def same(x: int) -> int:
+    """Return it."""
+    return x
+
+
+def add(a: int, b: int = 100) -> int:
+    """Return the sum."""
+    return a + b
+
+
+def fails_at_three(x: int) -> int:
+    """Return it, unless it is three."""
+    if x == 3:
+        raise ValueError("three is not allowed")
+    return x
+
+
+class Strange(Exception):
+    """An exception that no caller can rebuild."""
+
+
+def raises_strange(x: int) -> int:
+    """Raise what no caller knows."""
+    raise Strange(f"strange {x}")
+
+
+def dies(x: int) -> int:
+    """End the process."""
+    os._exit(x)
+
+
+@task(time_limit=0.3)
+def hangs(x: int) -> int:
+    """Run into the time limit."""
+    time.sleep(60)
+    return x
+
+
+def waits_for(path: str) -> str:
+    """Return once the file exists."""
+    while not Path(path).exists():
+        time.sleep(0.005)
+    return path
+
+
+def notes(path: str, word: str) -> None:
+    """Append a word to a file."""
+    with Path(path).open("a") as file:
+        file.write(word + "\n")
