@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from worker_bench import Bench, failure
 
 from taskgrid.model import Cause
+from taskgrid.worker.words import AT
 
 
 def lines(*values: object) -> list[bytes]:
@@ -72,14 +75,14 @@ def test_a_function_can_ask_which_task_it_is(tmp_path: Path) -> None:
         assert bench.collect(2) == {41: b'"1.41 attempt 1"', 42: b'"1.42 attempt 2"'}
 
 
-@pytest.mark.parametrize(("how", "exit_code", "signal"), [("exit", 7, ""), ("segv", None, "SIGSEGV")])
-def test_a_crash_blames_exactly_the_task_that_ran(tmp_path: Path, how: str, exit_code: int | None, signal: str) -> None:
+@pytest.mark.parametrize(("how", "exit_code", "by"), [("exit", 7, ""), ("segv", None, "SIGSEGV")])
+def test_a_crash_blames_exactly_the_task_that_ran(tmp_path: Path, how: str, exit_code: int | None, by: str) -> None:
     """Its neighbours, also those done but not handed over, succeed in a new child."""
     with Bench(tmp_path) as bench:
         bench.lease("die", lines(*(f'{n}, "{how if n == 5 else "live"}"' for n in range(10))))
         outcomes = bench.collect(10)
     failed = failure(outcomes.pop(5))
-    assert (failed.cause, failed.exit_code, failed.signal) == (Cause.CRASH, exit_code, signal)
+    assert (failed.cause, failed.exit_code, failed.signal) == (Cause.CRASH, exit_code, by)
     assert f"about to {how} 5" in failed.output
     assert failed.peak_memory
     assert outcomes == {n: b"%d" % n for n in range(10) if n != 5}
@@ -306,3 +309,28 @@ def test_taking_back_at_any_moment_runs_each_task_exactly_once(tmp_path: Path) -
             bench.collect(min(1600, len(bench.outcomes) + 1))
         bench.collect(1600)
     assert sorted(map(int, notes.read_text().split())) == list(range(1600))
+
+
+def test_a_task_seen_to_begin_after_the_limit_was_lowered_is_the_childs(tmp_path: Path) -> None:
+    """The child had read the old limit: what it began stays its own until it says otherwise."""
+    notes = tmp_path / "notes"
+    with Bench(tmp_path) as bench:
+        bench.wait_ready()
+        bench.lease("note", [f'["{notes}", "{n}", 0.2]'.encode() for n in range(3)])
+        wait_until(notes.exists)
+        slot, (pid,), done = bench.pool._slots[0], bench.pids(), threading.Event()
+        os.kill(pid, signal.SIGSTOP)
+
+        def cut_as_the_child_goes_on() -> None:
+            slot.cut(bench.pool.kept, time.monotonic())
+            slot.child.words.view[AT] = 1
+            done.set()
+
+        bench.pool._command(cut_as_the_child_goes_on)
+        assert done.wait(5)
+        wait_until(lambda: slot._assigned.find(2) is None)
+        assert slot._assigned.find(1) is not None
+        slot.child.words.view[AT] = 0
+        os.kill(pid, signal.SIGCONT)
+        bench.collect(3)
+    assert notes.read_text().split() == ["0", "1", "2"]
