@@ -78,7 +78,7 @@ def _run(folder: Path, files: int, size: int) -> int:
 
 
 def _written(folder: Path, files: int, size: int) -> tuple[AccessSummary, Run]:
-    from taskgrid.logs.sample import write_sample
+    from taskgrid.cli.sample import write_sample
 
     say(f"writing {size / _MEGABYTE:,.0f} MB of sample access logs, {files} files, to {folder}")
     truth = write_sample(folder, files, size, _SEED)

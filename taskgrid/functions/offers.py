@@ -2,7 +2,8 @@
 
 The table is made once, at start; a name from the wire only looks something up in it. A module's
 imported names are not walked: a function is offered if its `__module__` is the module it was found
-in and its `__qualname__` the name it was found under. An agent never imports user code: it asks a
+in and its `__qualname__` the name it was found under, and that name is public: a leading underscore
+keeps a function at home. An agent never imports user code: it asks a
 child process what the table would hold (`offers_in_subprocess`).
 """
 
@@ -200,5 +201,7 @@ def _refused(what: str, error: BaseException) -> FunctionRefused:
 
 def _defined_in(module: ModuleType) -> Iterator[FunctionType]:
     for name, thing in vars(module).items():
-        if isinstance(thing, FunctionType) and thing.__module__ == module.__name__ and thing.__qualname__ == name:
+        if name.startswith("_") or not isinstance(thing, FunctionType):
+            continue
+        if thing.__module__ == module.__name__ and thing.__qualname__ == name:
             yield thing

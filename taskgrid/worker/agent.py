@@ -146,7 +146,7 @@ class Agent:
     def _start(self) -> None:
         settings = self._settings
         log.info("worker.started", worker=self.name, slots=settings.slots, functions=list(self._repertoire.modules))
-        if self._repertoire.modules == SHIPPED:
+        if not settings.functions and self._repertoire.modules == SHIPPED:
             log.info("worker.offers_shipped", why="no --functions: it runs what ships with TaskGrid, and nothing else")
         self._pool.start()
         self._beat.start()

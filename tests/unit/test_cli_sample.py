@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from taskgrid.logs import AccessSummary, access_summary
-from taskgrid.logs.sample import write_sample
+from taskgrid.cli.sample import write_sample
 
 
 def content(folder: Path) -> bytes:
