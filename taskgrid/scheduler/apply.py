@@ -7,9 +7,10 @@ or takes back does that itself, before or after.
 from __future__ import annotations
 
 import heapq
-from typing import assert_never
+import re
+from typing import Final, assert_never
 
-from taskgrid.lifecycle import TaskEvent
+from taskgrid.lifecycle import BYTE, TaskEvent, TaskState
 from taskgrid.model import (
     Accepted,
     Buried,
@@ -26,8 +27,11 @@ from taskgrid.model import (
     Sealed,
     SecondTry,
 )
-from taskgrid.scheduler.runs import count, subtract
+from taskgrid.scheduler.runs import RunSet, count, subtract
 from taskgrid.scheduler.state import Change, Core, Job, Trail
+
+_DELAYED: Final = BYTE[TaskState.DELAYED]
+_DELAYED_RUNS: Final = re.compile(b"%c+" % _DELAYED)
 
 
 def commit(core: Core, job: Job, *records: Record) -> Change:
@@ -97,12 +101,20 @@ def place(job: Job, index: int, trail: Trail | None) -> None:
 def _lease(job: Job, record: Leased) -> None:
     for start, stop in record.runs:
         job.unqueue(start, stop)
+        if job.counts[_DELAYED]:
+            _fall_due(job, start, stop)
         for index in range(start, stop):
             trail = job.trail(index)
             trail.floor, trail.alone = record.token, record.alone
     for index, attempts, lost in record.tries:
         trail = job.trail(index)
         trail.attempts, trail.lost = attempts, lost
+
+
+def _fall_due(job: Job, start: int, stop: int) -> None:
+    """End backoffs, as replay must: no record says that one is over, but only then was the task leased."""
+    for found in list(_DELAYED_RUNS.finditer(job.states, start, stop)):
+        job.move(*found.span(), TaskEvent.DUE)
 
 
 def _report(job: Job, record: Reported) -> None:
@@ -162,8 +174,17 @@ def _retry(job: Job, record: Retried) -> None:
         for index in range(start, stop):
             before = job.trails.get(index)
             job.trails[index] = Trail(floor=record.floor, attempts=(before.attempts if before else 0) + 1)
+    if job.delayed:
+        _forget_delays(job, record.runs)
     job.any_code = True
     job.ended_at = None
+
+
+def _forget_delays(job: Job, runs: tuple[Run, ...]) -> None:
+    """Drop backoffs of before a cancel: else they would end the task's next backoff early."""
+    fresh = RunSet(runs)
+    job.delayed = [entry for entry in job.delayed if entry[1] not in fresh]
+    heapq.heapify(job.delayed)
 
 
 def _end(job: Job, at: float) -> None:

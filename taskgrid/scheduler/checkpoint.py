@@ -7,6 +7,7 @@ more: leases, durations and shares are learnt again.
 from __future__ import annotations
 
 import heapq
+import re
 import sys
 import zlib
 from collections.abc import Iterable
@@ -20,7 +21,9 @@ from taskgrid.scheduler.runs import RunSet
 from taskgrid.scheduler.state import Core, Job, Trail
 
 _LEASED: Final = BYTE[TaskState.LEASED]
+_DELAYED: Final = BYTE[TaskState.DELAYED]
 _QUEUED: Final = BYTE[TaskState.QUEUED]
+_QUEUED_RUNS: Final = re.compile(b"%c+" % _QUEUED)
 
 
 class _Trail(Model):
@@ -114,18 +117,28 @@ def restore(core: Core, job: Job, now: float) -> None:
     """Take a replayed job in: tasks below the mark that may still be held wait for their holders."""
     job.cursor = job.mark
     job.again.remove(job.mark, job.total)
-    for start, stop in job.live_runs(0, min(job.mark, job.total)):
-        job.doubt.add(start, stop)
+    for found in _QUEUED_RUNS.finditer(job.states, 0, min(job.mark, job.total)):
+        job.doubt.add(*found.span())
     for line in (job.again, job.singles):
         for start, stop in line.runs():
             job.doubt.remove(start, stop)
-    for index in (*job.elsewhere, *(index for _, index in job.delayed)):
+    for index in job.elsewhere:
         job.doubt.remove(index, index + 1)
+    _keep_newest_delays(job)
     job.client_seen = now
     job.note_position()
     job.committed(job.next_record - 1)
     core.doubt_until = now + core.limits.lease
     core.add(job)
+
+
+def _keep_newest_delays(job: Job) -> None:
+    """Drop backoffs that were over when their tasks were leased again: replay met only their beginnings."""
+    newest: dict[int, float] = {}
+    for due_at, index in job.delayed:
+        newest[index] = max(due_at, newest.get(index, due_at))
+    job.delayed = [(due_at, index) for index, due_at in newest.items() if job.states[index] == _DELAYED]
+    heapq.heapify(job.delayed)
 
 
 def _replaying(job: Job) -> Job:

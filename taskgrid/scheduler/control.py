@@ -11,11 +11,12 @@ from taskgrid.errors import Refused, UnknownJob
 from taskgrid.lifecycle import BYTE, TaskState
 from taskgrid.model import Cancelled, JobId, JobNumber, Record, Retried, Run, Sealed
 from taskgrid.scheduler.apply import commit, ended_rows
-from taskgrid.scheduler.runs import count
+from taskgrid.scheduler.runs import RunSet, count, subtract
 from taskgrid.scheduler.state import Change, Core, Job, Row
 
 _BACK: Final = re.compile(b"[%c%c]+" % (BYTE[TaskState.FAILED], BYTE[TaskState.CANCELLED]))
 _FAILED: Final = re.compile(b"%c+" % BYTE[TaskState.FAILED])
+_WAITING: Final = re.compile(b"[%c%c]+" % (BYTE[TaskState.QUEUED], BYTE[TaskState.DELAYED]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,11 @@ def choose(core: Core, choice: Choice) -> list[Job]:
 
 
 def cancel(core: Core, job: Job, runs: Sequence[Run], now: float, *, only_queued: bool = False) -> list[Change]:
-    """Cancel tasks that have not ended; without `runs` all of them, and the job takes no more."""
-    live = _within(job, runs, re.compile(b"\x00+") if only_queued else None)
+    """Cancel tasks that have not ended; without `runs` all of them, and the job takes no more.
+
+    `only_queued` spares what a worker holds, or may hold since before a restart.
+    """
+    live = _unheld(job, runs) if only_queued else _within(job, runs, None)
     change = _cancel(core, job, live, now) if live else None
     changes = [change] if change else []
     if not runs and not job.sealed:
@@ -100,12 +104,18 @@ def _find(core: Core, choice: Choice) -> Job | None:
 
 
 def _within(job: Job, runs: Sequence[Run], pattern: re.Pattern[bytes] | None) -> list[Run]:
-    spans = runs or [(0, job.total)]
+    # Runs of a request may overlap, and each task is moved once.
+    spans = RunSet(runs) if runs else [(0, job.total)]
     if pattern is None:
         return [run for start, stop in spans for run in job.live_runs(start, min(stop, job.total))]
     return [
         found.span() for start, stop in spans for found in pattern.finditer(job.states, start, min(stop, job.total))
     ]
+
+
+def _unheld(job: Job, runs: Sequence[Run]) -> list[Run]:
+    waiting = _within(job, runs, _WAITING)
+    return [piece for run in waiting for piece in subtract(run, job.doubt.within(*run))] if job.doubt else waiting
 
 
 def _cancel(core: Core, job: Job, live: list[Run], now: float) -> Change:

@@ -29,6 +29,8 @@ class Grant:
 
     job: Job
     lease: Lease
+    runs: tuple[Run, ...]
+    """As granted: the lease itself may lose some before the answer leaves."""
     attempts: tuple[tuple[int, int], ...]
     """(task, attempt) where the attempt isn't the first."""
     alone: bool
@@ -143,7 +145,9 @@ def _as_grant(job: Job, lease: Lease) -> Grant:
         )
     first = next(iter(lease.runs), (0, 0))[0]
     trail = job.trails.get(first)
-    return Grant(job, lease, attempts, alone=lease.granted == 1 and trail is not None and trail.alone)
+    return Grant(
+        job, lease, lease.runs.runs(), attempts, alone=lease.granted == 1 and trail is not None and trail.alone
+    )
 
 
 def _take_past(core: Core, job: Job, worker: Worker) -> list[Run]:
@@ -178,9 +182,8 @@ def other_host(core: Core, job: Job, host: str) -> bool:
 
 def _take_fresh(core: Core, job: Job, worker: Worker, answer: Leases, now: float) -> list[Run]:
     """Take tasks that were never leased, from the cursor on, stepping over those cancelled meanwhile."""
-    while job.cursor < job.committed_total and job.states[job.cursor] != _QUEUED:
-        job.cursor += 1
-    start = job.cursor
+    at = job.states.find(_QUEUED, job.cursor, job.committed_total)
+    start = job.cursor = at if at >= 0 else max(job.cursor, job.committed_total)
     stop = min(start + _size(core, job, worker), job.committed_total)
     if start >= stop:
         return []

@@ -58,6 +58,7 @@ def enlist(core: Core, worker: Worker) -> None:
     if known:
         worker.since, worker.leases, worker.connections = known.since, known.leases, known.connections
         worker.streaks, worker.done = known.streaks, known.done
+        worker.nonce, worker.granted = known.nonce, known.granted
     core.workers[worker.id] = worker
 
 

@@ -1,0 +1,125 @@
+"""After a restart: who may still hold what, how long that is waited for, and what is charged."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from scheduler_scene import Scene, fault, states
+
+from taskgrid.model import Backoff, Verdict
+from taskgrid.scheduler import checkpoint
+
+
+def test_tasks_above_the_mark_go_out_at_once_and_those_below_wait() -> None:
+    """What was never leased needs no caution; what may be out waits for one lease time."""
+    scene = Scene()
+    job = scene.job(500)
+    mark = job.mark
+    assert 0 < mark < 500
+    scene.restart()
+    job = scene.again(job)
+    worker = scene.worker("a")
+    (fresh,) = scene.lease(worker)
+    assert fresh.runs == ((mark, mark + 1),)
+    assert list(job.doubt) == [(0, mark)]
+    scene.tick(scene.limits.lease - 1.0)
+    assert job.doubt
+    assert scene.tick(2.0).freed
+    assert not job.doubt
+    assert (0, mark) in job.again.runs()
+
+
+def test_a_holder_of_before_the_restart_takes_its_lease_up_again() -> None:
+    """It names its lease, goes on, and its outcomes are taken under the token of before."""
+    scene = Scene()
+    worker = scene.worker("a")
+    job = scene.job(10)
+    (before,) = scene.lease(worker)
+    scene.restart()
+    job = scene.again(job)
+    worker = scene.worker("a")
+    assert scene.beat(worker, before, runs=((0, 1),)) == []
+    assert states(job)[0] == "leased"
+    assert 0 not in job.doubt
+    assert scene.report(worker, before, runs=((0, 1),)) == {0: Verdict.TAKEN}
+    (taken,) = scene.beat(worker, before, runs=((0, 1),)) or []
+    assert taken.runs == [(0, 1)]
+
+
+def test_a_token_of_another_history_is_refused() -> None:
+    """A journal restored from a backup has the same epoch numbers, and not the same salts."""
+    scene = Scene()
+    worker = scene.worker("a")
+    job = scene.job(10)
+    (before,) = scene.lease(worker)
+    scene.restart()
+    worker = scene.worker("a")
+    before.lease.token = before.lease.token._replace(salt="of another history")
+    assert scene.report(worker, before, runs=((0, 1),)) == {0: Verdict.STALE}
+    (taken,) = scene.beat(worker, before, runs=((0, 1),)) or []
+    assert taken.runs == [(0, 1)]
+    assert states(scene.again(job))[0] == "queued"
+
+
+def test_a_task_that_was_delayed_once_is_not_lost_by_a_restart() -> None:
+    """Cancelled in its backoff, retried, leased: the backoff of before does not hide that it may be held."""
+    scene = Scene()
+    worker = scene.worker("a")
+    job = scene.job(1, max_attempts=3, backoff=Backoff(first=timedelta(seconds=100)))
+    (first,) = scene.lease(worker)
+    scene.report(worker, first, {0: fault()})
+    scene.cancel(job, (0, 1))
+    scene.retry(job, (0, 1))
+    scene.lease(worker)
+    scene.restart()
+    job = scene.again(job)
+    assert list(job.doubt) == [(0, 1)]
+    scene.tick(200.0)
+    assert len(scene.lease(scene.worker("b"))) == 1
+
+
+def test_a_task_delayed_twice_is_leased_and_restarted_without_loss() -> None:
+    """A backoff that ran out in an earlier life leaves no trace that a replay could stumble over."""
+    scene = Scene()
+    worker = scene.worker("a")
+    job = scene.job(1, max_attempts=9, backoff=Backoff(first=timedelta(seconds=1)))
+    for _ in range(3):
+        (grant,) = scene.lease(worker)
+        scene.report(worker, grant, {0: fault()})
+        scene.tick(10.0)
+    scene.lease(worker)
+    scene.restart()  # the records of due tasks are not journaled: replay still has their entries
+    assert list(scene.again(job).doubt) == [(0, 1)]
+
+
+def test_a_checkpoint_in_the_middle_of_a_job_loses_nothing() -> None:
+    """What is leased in memory is queued and in doubt after a restart from a checkpoint."""
+    scene = Scene()
+    worker = scene.worker("a")
+    job = scene.job(20, max_attempts=2, backoff=Backoff(first=timedelta(seconds=50)))
+    grants = [scene.lease(worker)[0] for _ in range(4)]
+    scene.report(worker, grants[0])
+    scene.report(worker, grants[1], {1: fault()})
+    stored = checkpoint.load(checkpoint.dump(job))
+    scene.epoch += 1
+    scene.core = scene._core()
+    checkpoint.restore(scene.core, stored, scene.now)
+    assert states(stored) == ["succeeded", "delayed", *["queued"] * 18]
+    assert list(stored.doubt) == [(2, 20)]
+
+
+def test_a_suspect_that_nobody_came_for_is_charged_and_one_in_a_bundle_is_not() -> None:
+    """Only a task that was leased alone before the restart pays for its worker's loss."""
+    scene = Scene()
+    worker = scene.worker("a")
+    job = scene.job(1)
+    scene.lease(worker)
+    scene.tick(scene.limits.lease + 1.0)
+    worker = scene.worker("b")
+    (alone,) = scene.lease(worker)
+    assert alone.alone
+    scene.restart()
+    job = scene.again(job)
+    before = job.trails[0].lost
+    scene.tick(scene.limits.lease + 1.0)
+    assert job.trails[0].lost == before + 1
