@@ -6,6 +6,7 @@ prints what to run on the other machines once it serves.
 
 from __future__ import annotations
 
+import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -76,7 +77,7 @@ def master(
 ) -> None:
     """Start the master; prints what to run on the other machines."""
     flags = _flags(locals())
-    _follow_parent(ends_with_parent)
+    _follow_parent(ends_with_parent, signal.SIGTERM)
     log_to_stderr(log)
     from taskgrid.cli.load import load
     from taskgrid.master import run_master
@@ -124,7 +125,7 @@ def worker(
 ) -> None:
     """Start a worker: take tasks from the master and run them, until Ctrl-C drains it."""
     flags = _flags(locals()) | {"server": servers(server)}
-    _follow_parent(ends_with_parent)
+    _follow_parent(ends_with_parent, signal.SIGKILL)  # nobody is left for whom it could drain
     log_to_stderr(log)
     from taskgrid.cli.load import load
     from taskgrid.settings import WorkerSettings
@@ -143,11 +144,11 @@ def _flags(given: dict[str, Any]) -> dict[str, Any]:
     return {name: None if value == [] else value for name, value in named.items()}
 
 
-def _follow_parent(wanted: bool) -> None:
+def _follow_parent(wanted: bool, sent: signal.Signals) -> None:
     if wanted:
         from taskgrid.cli.parent import die_with_parent
 
-        die_with_parent()
+        die_with_parent(sent)
 
 
 def _announce(ready_file: Path | None, ready: Ready) -> None:

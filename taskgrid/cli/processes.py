@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from taskgrid.cli.parent import environment_of_children
 from taskgrid.cli.terminal import say
 from taskgrid.errors import MasterUnreachable, TaskGridError, UsageError
 
@@ -118,7 +119,11 @@ class Cluster:
         command = [sys.executable, "-m", "taskgrid", *arguments, "--die-with-parent"]
         # A group of its own: the terminal's Ctrl-C reaches `up` alone. Its talk joins ours on stderr.
         process = subprocess.Popen(  # noqa: S603  # our own program with flags made here
-            command, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(), process_group=0
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr.fileno(),
+            process_group=0,
+            env=environment_of_children(),
         )
         child = Child(process, name, time.monotonic())
         threading.Thread(target=self._wait_for, args=(child,), name=f"wait-{name}", daemon=True).start()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from taskgrid.client.link import Link
-    from taskgrid.model import JobId
+    from taskgrid.model import Explanation, JobId
 
 _EVERY_SHOWN: Final = 0.25
 _EVERY_SILENT: Final = 1.0
@@ -83,7 +83,7 @@ class Watcher:
             control = Control(proxy)
             progress.update(control.job(Selector(job=job)), time.monotonic())
             stuck = progress.stuck(time.monotonic())
-            reason = control.explain(Selector(job=job)).what if stuck else ""
+            reason = _reason(control.explain(Selector(job=job))) if stuck else ""
         self._away = ""
         if self._stopped.is_set():
             return
@@ -96,6 +96,13 @@ class Watcher:
         if not self._line.visible and text != self._said:
             self._said = text
             say(text)
+
+
+def _reason(explanation: Explanation) -> str:
+    """Return why nothing runs; empty if something does after all, as one long task that ends nothing for long."""
+    from taskgrid.model import Reason
+
+    return "" if explanation.reason in {Reason.RUNNING, Reason.ENDED} else explanation.what
 
 
 class _Heard(logging.Handler):
