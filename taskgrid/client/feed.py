@@ -18,10 +18,10 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-from taskgrid.client.callee import Callee
+from taskgrid.client.beat import Beat
 from taskgrid.client.control import Control
 from taskgrid.client.link import Link
-from taskgrid.client.outcomes import Batch
+from taskgrid.client.outcomes import Batch, Codec
 from taskgrid.client.results import POLL, Deadline, Source, batches
 from taskgrid.client.upload import BATCH, Chunk, Packer, Upload
 from taskgrid.clock import SystemClock
@@ -46,10 +46,11 @@ class Feed:
     """One `map`."""
 
     def __init__(
-        self, link: Link, callee: Callee, spec: JobSpec, *, window: int, ended: Callable[[Feed], None]
+        self, link: Link, beat: Beat, codec: Codec, *, spec: JobSpec, window: int, ended: Callable[[Feed], None]
     ) -> None:
         self.upload = Upload(spec)
-        self._callee = callee
+        self._beat = beat
+        self._codec = codec
         self._link = link
         self._window = window
         self._ended = ended
@@ -78,7 +79,7 @@ class Feed:
 
     def _feed(self, items: Iterable[Any], packer: Packer) -> None:
         try:
-            with self._link.tasks() as proxy:
+            with self._beat.of(self.upload), self._link.tasks() as proxy:
                 try:
                     for batch in self._gather(iter(items)):
                         for chunk in packer.pack(batch):
@@ -168,7 +169,7 @@ class Feed:
         while not self._begun.wait(deadline.left(POLL)):
             deadline.check()
         if self.upload.number is not None:
-            source = Source(self._link, self.upload.job, self.upload.number, self._callee.codec)
+            source = Source(self._link, self.upload.job, self.upload.number, self._codec)
             yield from batches(source, deadline)
 
     def _pull(self) -> Batch | None:

@@ -63,7 +63,6 @@ class Grid(Executor):
         _GRIDS.add(self)
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
         self._shut = False
         self._callees: dict[Function, Callee] = {}
         self._feeds: set[Feed] = set()
@@ -125,23 +124,12 @@ class Grid(Executor):
         if not iterables:
             raise UsageError("map needs at least one iterable")
         callee = self._callee(fn)
-        feed = Feed(
-            self._link,
-            callee,
-            callee.spec(callee.with_options(options)),
-            window=self.settings.window,
-            ended=self._forget_feed,
-        )
-        with self._lock:
-            self._feeds.add(feed)
-        self._beat.add(feed.upload)
+        spec = callee.spec(callee.with_options(options))
+        forget = self._feeds.discard
+        feed = Feed(self._link, self._beat, callee.codec, spec=spec, window=self.settings.window, ended=forget)
+        self._feeds.add(feed)
         star = len(iterables) > 1
         return feed.start(zip(*iterables, strict=False) if star else iterables[0], self._packer(callee, star), timeout)
-
-    def _forget_feed(self, feed: Feed) -> None:
-        self._beat.drop(feed.upload)
-        with self._lock:
-            self._feeds.discard(feed)
 
     # ---- jobs
 

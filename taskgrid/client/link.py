@@ -10,7 +10,7 @@ This file knows nothing of jobs.
 from __future__ import annotations
 
 import logging
-import threading
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -33,8 +33,8 @@ class Link:
         self._begin()
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
-        self._idle: dict[str, list[Any]] = {}
+        self._idle: defaultdict[str, deque[Any]] = defaultdict(deque)
+        self._lent: set[Any] = set()
         self._manager = GridManager(
             self._door.servers,
             self._door.key,
@@ -72,15 +72,20 @@ class Link:
 
     @contextmanager
     def _lend(self, kind: str, make: Callable[[], Any]) -> Iterator[Any]:
-        with self._lock:
-            idle = self._idle.setdefault(kind, [])
-            proxy = idle.pop() if idle else None
-        proxy = proxy or make()
+        idle = self._idle[kind]
+        try:
+            proxy = idle.pop()
+        except IndexError:
+            proxy = make()
+        # Held here too: an iteration dropped inside a cycle gives its proxy back while it is being
+        # collected, and a proxy collected with it would come back closed. For the same reason there
+        # is no lock: the collector may run inside it.
+        self._lent.add(proxy)
         try:
             yield proxy
         finally:
-            with self._lock:
-                idle.append(proxy)
+            idle.append(proxy)
+            self._lent.discard(proxy)
 
     def close(self) -> None:
         """End all connections; calls under way raise `ChannelClosed`."""

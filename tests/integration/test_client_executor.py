@@ -17,6 +17,8 @@ from client_world import eventually, grid
 
 from taskgrid import Grid
 from taskgrid.errors import TaskCrashed, TaskFailed, TimeLimitExceeded, UsageError
+from taskgrid.lifecycle import TaskState
+from taskgrid.model import JobView
 
 __all__ = ["grid"]
 
@@ -94,11 +96,18 @@ def test_map_reads_an_endless_iterable_no_further_than_its_window(grid: Grid) ->
 
 def test_closing_a_map_early_cancels_the_rest(grid: Grid, tmp_path: Path) -> None:
     """Nobody waits for what nobody will read."""
-    go = tmp_path / "go"
-    results = grid.map(waits_for, [str(go)] * 50)
-    eventually(lambda: any(each.function == "client_tasks:waits_for" and each.total for each in grid.jobs()))
+    before = {view.id for view in grid.jobs()}
+    results = grid.map(waits_for, [str(tmp_path / "never")] * 50)
+
+    def job() -> JobView | None:
+        return next((view for view in grid.jobs() if view.id not in before), None)
+
+    eventually(lambda: job() is not None)
     results.close()  # type: ignore[attr-defined]  # a generator
-    eventually(lambda: all(each.complete for each in grid.jobs() if each.function == "client_tasks:waits_for"))
+    view = job()
+    assert view is not None
+    assert view.complete
+    assert view.counts == {TaskState.CANCELLED: view.total}
 
 
 def test_map_raises_at_the_failed_item_and_the_others_run(grid: Grid) -> None:
