@@ -20,6 +20,7 @@ from taskgrid.transport.protocol import Peer
 
 _CHECKPOINT_EVERY = 10_000
 _RATE_SECONDS = 5.0
+_GONE_KEPT = 4096
 
 
 class Ticket:
@@ -42,13 +43,12 @@ class Ticket:
 class Waiter:
     """One long poll, asleep until there may be something for it."""
 
-    __slots__ = ("connection", "event", "gone", "seen")
+    __slots__ = ("connection", "event", "seen")
 
     def __init__(self, connection: int) -> None:
         self.connection = connection
         self.event = threading.Event()
         self.seen = 0
-        self.gone = False
 
 
 class Engine:
@@ -62,6 +62,7 @@ class Engine:
         self.started_at = clock.now()
         self.closing = False
         self._workers: dict[int, WorkerId] = {}
+        self._gone: dict[int, None] = {}
         self._tickets: dict[JobNumber, Ticket] = {}
         self._checkpointed: dict[JobNumber, int] = {}
         self._for_work: deque[Waiter] = deque()
@@ -145,15 +146,23 @@ class Engine:
 
     def heard(self, peer: Peer, worker: WorkerId) -> None:
         """Note that a worker speaks through this connection; under the lock."""
+        if self.is_gone(peer):
+            return  # its last call outlived it: counted now, it would never be counted out
         if self._workers.get(peer.connection) != worker and worker in self.core.workers:
             self._workers[peer.connection] = worker
             workers.connected(self.core, worker)
 
+    def is_gone(self, peer: Peer) -> bool:
+        """Say whether nobody will hear this connection's answer; under the lock."""
+        return self.closing or peer.connection in self._gone
+
     def hang_up(self, connection: int) -> None:
         """End the long polls of a connection that is gone, and let its worker's grace begin; under the lock."""
+        self._gone[connection] = None
+        if len(self._gone) > _GONE_KEPT:
+            del self._gone[next(iter(self._gone))]
         for waiter in self._waiters():
             if waiter.connection == connection:
-                waiter.gone = True
                 waiter.event.set()
         if worker := self._workers.pop(connection, None):
             workers.disconnected(self.core, worker, self.now())
@@ -161,15 +170,19 @@ class Engine:
     # ------------------------------------------------------------ waiting
 
     def sleep_for_work(self, waiter: Waiter) -> None:
-        """Line a long poll up for work; under the lock. A poll that was woken in vain wakes the next in line."""
+        """Line a long poll up for work; under the lock."""
         waiter.event.clear()
-        woken_in_vain = 0 < waiter.seen == self._work
+        self.pass_on(waiter)
         waiter.seen = self._work
+        self._for_work.append(waiter)
+
+    def pass_on(self, waiter: Waiter) -> None:
+        """Wake the next in line for a poll that was woken and took nothing; under the lock."""
+        woken_in_vain = 0 < waiter.seen == self._work
         if woken_in_vain and self._for_work and self._for_work[0].seen < self._work:
             following = self._for_work.popleft()
             following.seen = self._work
             following.event.set()
-        self._for_work.append(waiter)
 
     def sleep_for_job(self, waiter: Waiter, job: Job) -> None:
         """Line a long poll up for a job's next commit; under the lock."""

@@ -79,9 +79,11 @@ class ResultQueue:
                 ready = self._ready(job, request.order, position)
             rows, given, after = self._read(job, request, position) if ready else ([], [], position)
             left = deadline - engine.now()
-            if rows or view.complete or left <= 0 or waiter.gone or engine.closing:
+            if rows or view.complete or left <= 0:
                 break
             with engine.lock:
+                if engine.is_gone(peer):
+                    break
                 if job.committed_sequence != seen or job_view(job).complete:
                     continue  # there was a commit since we looked
                 engine.sleep_for_job(waiter, job)
@@ -114,9 +116,15 @@ class ResultQueue:
         return job
 
     def _position(self, job: Job, request: FetchRequest) -> int:
-        """Return where to read on; a cursor beyond the journal's end is put there."""
+        """Return where to read on; a cursor beyond the journal's end is put there.
+
+        What an earlier start showed may have been lost with its machine's power: a cursor of then is
+        good up to where this start began, since what came after is numbered anew.
+        """
         if request.order is Order.INDEX:
             return min(request.cursor.position, job.committed_total)
+        if request.cursor.epoch < self._engine.core.epoch.number:
+            return min(request.cursor.position, job.restored_sequence)
         return min(request.cursor.position, job.committed_sequence)
 
     def _ready(self, job: Job, order: Order, position: int) -> bool:
@@ -170,10 +178,21 @@ def _check(reports: Sequence[Report], parts: Parts) -> None:
     if len(reports) != len(parts):
         raise UsageError(f"{len(reports)} reports came with {len(parts)} parts")
     for report, lines in zip(reports, parts, strict=True):
+        if not _are_ascending(report.runs):
+            raise UsageError("a report's runs are not in order, or overlap")
         if lines.count(b"\n") + 1 != count(report.runs):
             raise UsageError(f"a report of {count(report.runs)} tasks came with another number of outcomes")
         if len(lines) > 4 * CUT and count(report.runs) > 1:
             raise TooLarge(f"a report of {len(lines):,} bytes", why=f"reports are cut at {CUT:,}")
+
+
+def _are_ascending(runs: Sequence[Run]) -> bool:
+    at = 0
+    for start, stop in runs:
+        if not at <= start < stop:
+            return False
+        at = stop
+    return True
 
 
 def _cut(runs: Sequence[Run], lines: bytes, change: Change) -> list[bytes]:

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from taskgrid.errors import Busy, ChunkRefused, UsageError
 from taskgrid.journal.protocol import ChunkRow
 from taskgrid.master.engine import Engine, Ticket, Waiter
-from taskgrid.model import WorkerId
+from taskgrid.model import Run, WorkerId
 from taskgrid.scheduler import lease as leasing
 from taskgrid.scheduler import submit as submitting
 from taskgrid.scheduler import workers
+from taskgrid.scheduler.runs import RunSet
 from taskgrid.scheduler.state import Job
 from taskgrid.transport.protocol import (
     CUT,
@@ -69,15 +70,20 @@ class TaskQueue:
         deadline = engine.now() + min(request.wait, _LONGEST_WAIT)
         while True:
             with engine.lock:
+                if engine.is_gone(peer):  # asked first: what it got would be its worker's until it expires
+                    engine.pass_on(waiter)
+                    return LeaseReply(ttl=engine.core.limits.lease), ()
                 engine.heard(peer, request.worker)
                 answer = leasing.lease(engine.core, request.worker, request.nonce, request.bundles, engine.now())
                 engine.append(answer.changes)
                 tickets = [engine.ticket(job, record) for job, record in answer.rests_on.items()]
                 recheck = _recheck(engine, request.worker) if not answer.grants else ()
                 left = deadline - engine.now()
-                done = answer.grants or not answer.known or recheck or left <= 0 or waiter.gone or engine.closing
+                done = answer.grants or not answer.known or recheck or left <= 0
                 if not done:
                     engine.sleep_for_work(waiter)
+                elif not answer.grants:
+                    engine.pass_on(waiter)
             if done:
                 break
             if not waiter.event.wait(left):
@@ -130,25 +136,42 @@ class TaskQueue:
         parts: list[bytes] = []
         size = 0
         for grant in answer.grants:
-            if size > _REPLY_BYTES:
-                self._give_back(grant)
+            payloads = b"\n".join(self._engine.journal.read_payloads(grant.job.number, *run) for run in grant.runs)
+            kept = _fitting(payloads, _REPLY_BYTES - size, at_least=not bundles)
+            runs = self._keep(grant, kept, payloads)
+            if not kept:
                 continue
-            runs = grant.lease.runs.runs()
-            payloads = b"\n".join(self._engine.journal.read_payloads(grant.job.number, *run) for run in runs)
             bundles.append(_bundle(grant, runs))
-            parts.append(payloads)
-            size += len(payloads)
+            parts.append(payloads if runs == grant.runs else b"\n".join(payloads.split(b"\n", kept)[:kept]))
+            size += len(parts[-1])
         reply = LeaseReply(
             known=answer.known, bundles=tuple(bundles), ttl=self._engine.core.limits.lease, recheck=recheck
         )
         return reply, tuple(parts)
 
-    def _give_back(self, grant: leasing.Grant) -> None:
-        """Return a grant that the answer has no room for."""
-        lease = grant.lease
+    def _keep(self, grant: leasing.Grant, most: int, payloads: bytes) -> tuple[Run, ...]:
+        """Keep the first tasks of a grant, give those back that the answer has no room for; return what is kept."""
+        rest = RunSet(grant.runs)
+        bytes_each = len(payloads) / len(rest)
+        kept = grant.runs if most >= len(rest) else tuple(rest.take(most))
+        if kept == grant.runs and bytes_each <= grant.job.payload_bytes:
+            return kept
         with self._engine.lock:
-            held = workers.Held(lease.token, lease.job, lease.runs.runs())
-            workers.release(self._engine.core, lease.worker, [held])
+            # Not journaled: after a restart the first bundles, of one task each, teach how large they may grow.
+            grant.job.payload_bytes = max(grant.job.payload_bytes, bytes_each)
+            if kept != grant.runs:
+                held = workers.Held(grant.lease.token, grant.job.number, rest.runs())
+                workers.release(self._engine.core, grant.lease.worker, [held])
+                self._engine.wake_if_work()
+        return kept
+
+
+def _fitting(payloads: bytes, room: int, *, at_least: bool) -> int:
+    """Return how many of the lines fit into `room` bytes; one, `at_least`, for the wire took it when it came."""
+    if len(payloads) <= room:
+        return payloads.count(b"\n") + 1
+    fitting = payloads.count(b"\n", 0, max(0, room))
+    return max(fitting, at_least)
 
 
 def _held(lease: HeldLease) -> workers.Held:

@@ -128,6 +128,7 @@ def restore(core: Core, job: Job, now: float) -> None:
     job.client_seen = now
     job.note_position()
     job.committed(job.next_record - 1)
+    job.restored_sequence = job.committed_sequence
     core.doubt_until = now + core.limits.lease
     core.add(job)
 

@@ -171,6 +171,8 @@ class Job:
         self.committed_sequence = 0
         self.committed_counts: tuple[int, ...] = tuple(self.counts)
         self.committed_ended = False
+        self.restored_sequence = 0
+        """Outcome rows there were when this master started."""
 
     @property
     def id(self) -> JobId:

@@ -166,7 +166,7 @@ def _take_up(core: Core, job: Job, worker: Worker, held: Held, now: float) -> Le
     """Take up a lease of before a restart, or one that expired: those of its tasks that nobody got since."""
     lease = Lease(held.token, job.number, worker.id, RunSet(), count(held.runs), now)
     for start, stop in held.runs:
-        for index in range(start, min(stop, max(job.cursor, job.mark), job.total)):
+        for index in range(max(start, 0), min(stop, max(job.cursor, job.mark), job.total)):
             trail = job.trails.get(index)
             if job.states[index] == _QUEUED and not (trail and trail.floor and held.token < trail.floor):
                 job.unqueue(index, index + 1)
