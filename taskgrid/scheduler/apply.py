@@ -39,18 +39,11 @@ def commit(core: Core, job: Job, *records: Record) -> Change:
     change = Change(job.number, job.next_record, list(records))
     for record in records:
         apply(job, record)
-    settle(core, job)
+    core.settle(job)
+    if job.ended and job.trails:
+        job.trails = {index: trail for index, trail in job.trails.items() if trail.history}
     job.note_position()
     return change
-
-
-def settle(core: Core, job: Job) -> None:
-    """Keep the set of jobs that have work to do."""
-    if job.ended:
-        core.active.pop(job.number, None)
-        job.trails = {index: trail for index, trail in job.trails.items() if trail.history}
-    else:
-        core.active[job.number] = job
 
 
 def apply(job: Job, record: Record) -> None:  # noqa: C901  # one case per kind of record, and no logic

@@ -7,6 +7,7 @@ fourfold at most, and is never more than a fair share of what is left.
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -58,11 +59,14 @@ def lease(core: Core, worker_id: WorkerId, nonce: str, bundles: int, now: float)
     answer = Leases()
     if worker.draining:
         return answer
-    jobs = [job for job in core.active.values() if job.leasable and may_run(job, worker)]
-    while jobs and len(answer.grants) < bundles:
-        job = min(jobs, key=lambda job: _turn(core, job))
-        if not _grant(core, job, worker, answer, now):
-            jobs.remove(job)
+    turns = [(_turn(core, job), job) for job in core.active.values() if job.leasable and may_run(job, worker)]
+    heapq.heapify(turns)  # a turn ends with the job's number: no two are equal
+    while turns and len(answer.grants) < bundles:
+        _, job = turns[0]
+        if _grant(core, job, worker, answer, now):
+            heapq.heapreplace(turns, (_turn(core, job), job))
+        else:
+            heapq.heappop(turns)
     worker.nonce = nonce
     worker.granted = [grant.lease.token for grant in answer.grants]
     return answer
@@ -205,6 +209,5 @@ def _size(core: Core, job: Job, worker: Worker) -> int:
     by_time = limits.bundle_seconds / duration
     by_growth = 4 * max(job.largest_done, 1)
     by_bytes = limits.bundle_bytes / job.payload_bytes
-    slots = sum(other.slots for other in core.connected()) or 1
-    fair = math.ceil(job.leasable / (2 * slots))
+    fair = math.ceil(job.leasable / (2 * max(core.slots, 1)))
     return max(1, int(min(by_time, by_growth, by_bytes, fair, limits.max_bundle)))

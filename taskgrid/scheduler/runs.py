@@ -81,12 +81,13 @@ class RunSet:
     def take(self, most: int) -> list[Run]:
         """Remove up to `most` of the lowest indices and return them."""
         taken: list[Run] = []
-        while most > 0 and self._starts:
-            start = self._starts[0]
-            stop = min(self._stops[0], start + most)
-            taken.append((start, stop))
-            most -= stop - start
-            self.remove(start, stop)
+        for start, stop in self:
+            if most <= 0:
+                break
+            taken.append((start, min(stop, start + most)))
+            most -= taken[-1][1] - start
+        if taken:
+            self.remove(0, taken[-1][1])  # at once: each removal at the front moves all that follows
         return taken
 
 

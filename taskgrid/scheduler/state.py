@@ -171,6 +171,8 @@ class Job:
         self.committed_sequence = 0
         self.committed_counts: tuple[int, ...] = tuple(self.counts)
         self.committed_ended = False
+        self.counted_live = 0
+        """What of `live` the core's total has."""
         self.restored_sequence = 0
         """Outcome rows there were when this master started."""
 
@@ -255,6 +257,10 @@ class Core:
         self.workers: dict[WorkerId, Worker] = {}
         self.leases: dict[Token, Lease] = {}
         self.owner_usage: dict[str, float] = {}
+        self.queued = 0
+        """Tasks that have not ended, over all jobs."""
+        self.slots = 0
+        """Of the workers that are there."""
         self.next_number = 1
         self.counter = 0
         self.ticked_at = now
@@ -276,7 +282,15 @@ class Core:
         self.next_number = max(self.next_number, job.number + 1)
         if job.spec.key:
             self.by_key[job.spec.key] = job
-        if not job.ended:
+        self.settle(job)
+
+    def settle(self, job: Job) -> None:
+        """Keep the set of jobs that have work to do, and the total of their tasks."""
+        self.queued += job.live - job.counted_live
+        job.counted_live = job.live
+        if job.ended:
+            self.active.pop(job.number, None)
+        else:
             self.active[job.number] = job
 
     def forget(self, job: Job) -> None:
@@ -303,7 +317,6 @@ class Core:
         """Yield the workers that are there."""
         return (worker for worker in self.workers.values() if worker.lost_at is None)
 
-    @property
-    def queued(self) -> int:
-        """Tasks that have not ended, over all jobs."""
-        return sum(job.live for job in self.active.values())
+    def count_slots(self) -> None:
+        """Count the slots of the workers that are there, after one came or went."""
+        self.slots = sum(worker.slots for worker in self.connected())

@@ -60,6 +60,7 @@ def enlist(core: Core, worker: Worker) -> None:
         worker.streaks, worker.done = known.streaks, known.done
         worker.nonce, worker.granted = known.nonce, known.granted
     core.workers[worker.id] = worker
+    core.count_slots()
 
 
 def extend(core: Core, worker_id: WorkerId, held: Iterable[Held], now: float) -> list[Taken] | None:
@@ -91,6 +92,7 @@ def release(core: Core, worker_id: WorkerId, held: Iterable[Held]) -> None:
 def leave(core: Core, worker_id: WorkerId) -> None:
     """Let a worker go; what it still held waits again, at no cost: it said that nothing runs."""
     worker = core.workers.pop(worker_id, None)
+    core.count_slots()
     for lease in list(worker.leases.values()) if worker else []:
         job = core.jobs[lease.job]
         for run in lease.runs.runs():
@@ -195,6 +197,7 @@ def _check(core: Core, worker: Worker, done: Tick, now: float) -> None:
     if not gone and now - worker.seen_at <= core.limits.lease:
         return
     worker.lost_at = now
+    core.count_slots()
     worker.held_when_lost = {}
     for lease in list(worker.leases.values()):
         worker.held_when_lost[lease.job] = worker.held_when_lost.get(lease.job, ()) + lease.runs.runs()
