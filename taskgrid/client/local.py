@@ -167,15 +167,17 @@ class _Parts:
     def end(self) -> None:
         if os.getpid() != self._pid:
             return  # a forked child: they are its parent's
-        _end(self.programs[1:])  # while the master is there to take what they give back
-        _end(self.programs[:1])
+        # Workers first, while the master is there to take what they give back, if it is.
+        served = bool(self.programs) and self.programs[0].poll() is None
+        _end(self.programs[1:], _INSISTENCE if served else _INSISTENCE[-1:])
+        _end(self.programs[:1], _INSISTENCE)
         self.ended.set()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _end(programs: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Ask programs to end, insist, and kill what is left."""
-    for sent, within in _INSISTENCE:
+def _end(programs: Sequence[subprocess.Popen[bytes]], steps: Sequence[tuple[signal.Signals, float]]) -> None:
+    """Ask programs to end, step by step."""
+    for sent, within in steps:
         running = [program for program in programs if program.poll() is None]
         for program in running:
             program.send_signal(sent)
