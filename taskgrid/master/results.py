@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from taskgrid.errors import TooLarge, UnknownJob, UsageError
-from taskgrid.lifecycle import BYTE, TaskState
 from taskgrid.master.engine import Engine, Waiter
 from taskgrid.model import JobId, Run, Verdict
 from taskgrid.scheduler import report as reporting
@@ -30,7 +29,8 @@ from taskgrid.transport.protocol import (
 )
 
 _LONGEST_WAIT = 30.0
-_LIVE = (BYTE[TaskState.QUEUED], BYTE[TaskState.DELAYED], BYTE[TaskState.LEASED])
+_LOOK_AHEAD = 1 << 20
+"""Tasks, at most, that one fetch by index looks over."""
 _Fetched = tuple[list[OutcomeRun], list[bytes], int]
 
 
@@ -76,8 +76,8 @@ class ResultQueue:
                 view = job_view(job)
                 position = self._position(job, request)
                 seen = job.committed_sequence
-                ready = self._ready(job, request.order, position)
-            rows, given, after = self._read(job, request, position) if ready else ([], [], position)
+                stop = self._stop(job, request.order, position)
+            rows, given, after = self._read(job, request, position, stop) if position < stop else ([], [], position)
             left = deadline - engine.now()
             if rows or view.complete or left <= 0:
                 break
@@ -127,18 +127,25 @@ class ResultQueue:
             return min(request.cursor.position, job.restored_sequence)
         return min(request.cursor.position, job.committed_sequence)
 
-    def _ready(self, job: Job, order: Order, position: int) -> bool:
-        if order is Order.ARRIVAL:
-            return position < job.committed_sequence
-        return position < job.committed_total and job.states[position] not in _LIVE
+    def _stop(self, job: Job, order: Order, position: int) -> int:
+        """Return how far there is something to read: by index to the first task that has not ended.
 
-    def _read(self, job: Job, request: FetchRequest, position: int) -> _Fetched:
+        The journal still has what a retried task gave before, and would give that.
+        """
+        if order is Order.ARRIVAL:
+            return job.committed_sequence
+        most = min(job.committed_total, position + _LOOK_AHEAD)
+        return next(job.live_runs(position, most), (most, most))[0]
+
+    def _read(self, job: Job, request: FetchRequest, position: int, stop: int) -> _Fetched:
         journal = self._engine.journal
+        if job.any_code and request.order is Order.INDEX:
+            journal.flush()  # a retried task that ended again: its newest outcome may be on its way
         if request.order is Order.ARRIVAL:
             rows = journal.read_arrivals(job.number, position, request.limit)
             runs = [OutcomeRun(first=row.first, count=row.count, cancelled=row.cancelled) for row in rows]
             return runs, [row.lines for row in rows], rows[-1].sequence if rows else position
-        pieces = journal.read_index(job.number, position, job.committed_total, request.limit)
+        pieces = journal.read_index(job.number, position, stop, request.limit)
         runs = [OutcomeRun(first=piece.first, count=piece.count, cancelled=piece.cancelled) for piece in pieces]
         return runs, [piece.lines for piece in pieces], pieces[-1].first + pieces[-1].count if pieces else position
 

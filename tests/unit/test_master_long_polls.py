@@ -26,6 +26,8 @@ from taskgrid.transport.protocol import (
     Peer,
     Report,
     ReportRequest,
+    Selector,
+    SelectRequest,
     SubmitRequest,
 )
 
@@ -171,3 +173,19 @@ def test_a_cursor_of_an_earlier_start_resumes_where_this_one_began(master: Maste
     assert (again.position, rows) == (1, 1), "it is given again, not skipped"
     assert after.fetch(job, again) == (again, 0)
     after.journal.close()
+
+
+def test_a_retried_task_is_waited_for_and_not_given_as_it_was(master: Master) -> None:
+    """By index a fetch ends at the first task that has not ended, whatever the journal still has of it."""
+    master.enlist()
+    job = master.submit(b"[1]", b"[2]")
+    selector = Selector(job=job)
+    master.service.cancel(master.peer, SelectRequest(selectors=(selector,)), ())
+    master.service.retry(master.peer, SelectRequest(selectors=(selector,)), ())
+    ((bundle, _),) = master.lease()
+    master.report(bundle, lines=b"7")
+    request = FetchRequest(job=job, order=Order.INDEX, wait=0.0)
+    reply, parts = master.service.fetch(master.peer, request, ())
+    assert [(row.first, row.count, row.cancelled) for row in reply.rows] == [(0, 1, False)]
+    assert parts == (b"7",)
+    assert reply.cursor.position == 1
