@@ -163,6 +163,7 @@ class Engine:
             del self._gone[next(iter(self._gone))]
         for waiter in self._waiters():
             if waiter.connection == connection:
+                self.forget_waiter(waiter)  # in line it would take a wake-up with it
                 waiter.event.set()
         if worker := self._workers.pop(connection, None):
             workers.disconnected(self.core, worker, self.now())
