@@ -14,8 +14,10 @@ from pathlib import Path
 
 from taskgrid.model import Cause, Failure, failure_line
 from taskgrid.transport.protocol import FailedAttempt
-from taskgrid.worker.held import Ended, Work
-from taskgrid.worker.process import Death
+from taskgrid.worker.assigned import Assigned
+from taskgrid.worker.held import Ended, Lease, Work
+from taskgrid.worker.process import Child, Death
+from taskgrid.worker.words import Words
 
 
 class Reason(Enum):
@@ -38,6 +40,15 @@ class Killing:
     ordinal: int | None = None
 
 
+def over_limit(lease: Lease, ran: float, child: Child, memory_limit: int | None) -> Reason | None:
+    """Say which limit a task is over that has run for `ran` seconds; a function's own memory limit wins."""
+    limits = lease.options
+    if limits.time_limit is not None and ran >= limits.time_limit.total_seconds():
+        return Reason.TIME_LIMIT
+    most = limits.memory_limit or memory_limit
+    return Reason.MEMORY if most is not None and child.resident() > most else None
+
+
 def blame(suspect: int, killing: Killing | None, death: Death, *, oom: bool) -> Cause | None:
     """Return the cause with which the only suspect failed; None if it is not to blame.
 
@@ -50,6 +61,15 @@ def blame(suspect: int, killing: Killing | None, death: Death, *, oom: bool) -> 
     if killing.ordinal != suspect:
         return None
     return {Reason.TIME_LIMIT: Cause.TIME_LIMIT, Reason.MEMORY: Cause.MEMORY}.get(killing.reason)
+
+
+def suspects(assigned: Assigned, words: Words, killing: Killing | None) -> list[int]:
+    """Return the ordinals of the running task, or of all tasks whose outcomes the child took along."""
+    running = words.running()
+    spoilt = killing is not None and killing.reason is Reason.BROKEN
+    if spoilt or (killing is None and running is None):
+        return assigned.begun(words.unbegun())
+    return [running[0]] if running is not None and assigned.find(running[0]) is not None else []
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from taskgrid.model import JobNumber, Run, Token
 from taskgrid.model.job import TaskOptions
 from taskgrid.scheduler.runs import RunSet, as_runs, count
 from taskgrid.transport.protocol import Bundle, FailedAttempt, HeldLease
+from taskgrid.worker.frames import Assignment, Outcomes, Slip
 from taskgrid.worker.positions import indices, part
 
 
@@ -60,6 +61,24 @@ class Work:
             replace(self, runs=part(self.runs, position, len(lines)), payload=high),
         )
 
+    def as_assignment(self, first: int) -> Assignment:
+        """Return it as a child is told of it; its first task gets the ordinal `first`."""
+        lease, limit = self.lease, self.lease.options.time_limit
+        attempts = {index: attempt for index, attempt in lease.attempts.items() if self._has(index)}
+        return Assignment(
+            first=first,
+            job=lease.job,
+            function=lease.function,
+            runs=self.runs,
+            attempts=attempts,
+            seconds=None if limit is None else limit.total_seconds(),
+            code=lease.code,
+            last_try=self.last_try,
+        )
+
+    def _has(self, index: int) -> bool:
+        return any(start <= index < stop for start, stop in self.runs)
+
     def still_wanted(self) -> Work | None:
         """Return it without the tasks that its lease does not cover any more; None when that is all."""
         left = self.lease.left
@@ -97,6 +116,12 @@ class Ended:
     seconds: float = 0.0
     durations: tuple[tuple[int, int], ...] = ()
 
+    @classmethod
+    def of(cls, lease: Lease, runs: tuple[Run, ...], outcomes: Outcomes, lines: bytes) -> Ended:
+        """Make it of what a child handed over."""
+        failures = tuple(_failed_attempt(slip, runs, slip.ordinal - outcomes.first) for slip in outcomes.slips)
+        return cls(lease, runs, lines, failures, outcomes.nanoseconds / 1e9, outcomes.durations)
+
     def only(self, runs: tuple[Run, ...]) -> Ended:
         """Return the outcomes of these tasks alone; slot time and durations stay with what was taken."""
         wanted = RunSet(runs)
@@ -108,3 +133,8 @@ class Ended:
             b"\n".join(line for _, line in kept),
             tuple(failure for failure in self.failures if failure.index in wanted),
         )
+
+
+def _failed_attempt(slip: Slip, runs: tuple[Run, ...], position: int) -> FailedAttempt:
+    ((index, _),) = part(runs, position, position + 1)
+    return FailedAttempt(index=index, cause=slip.cause, type=slip.type, summary=slip.summary)

@@ -61,7 +61,7 @@ class Leaser:
     def stop(self, within: float) -> None:
         """Ask no more, and break off a request that waits."""
         self._ending.set()
-        self._pool.nudge()
+        self._pool.demand.nudge()
         self._queue.close()
         self._thread.join(within)
 
@@ -69,7 +69,7 @@ class Leaser:
         while not self._ending.is_set():
             if not self._beat.wait_enlisted(_LOOK):
                 continue
-            bundles, idle = self._pool.demand(_LOOK, unless=self._ending)
+            bundles, idle = self._pool.demand.wait(_LOOK, unless=self._ending)
             if bundles:
                 self._ask(bundles, idle)
 

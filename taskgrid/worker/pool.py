@@ -7,9 +7,6 @@ never parses a payload or an outcome, and knows nothing of the master.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import selectors
 import threading
 import time
 from collections import deque
@@ -20,12 +17,15 @@ from typing import Final
 import structlog
 
 from taskgrid.errors import TaskGridError
+from taskgrid.worker.cut import TICK
 from taskgrid.worker.death import Killing, Reason
+from taskgrid.worker.demand import Demand
 from taskgrid.worker.frames import Setup
 from taskgrid.worker.held import Work
 from taskgrid.worker.ledger import Ledger
 from taskgrid.worker.process import Child
-from taskgrid.worker.slot import TICK, Slot, Terms
+from taskgrid.worker.slot import Slot, Terms
+from taskgrid.worker.watch import Watch
 
 _BARREN: Final = 3
 """Children in a row that came to nothing before the worker gives up."""
@@ -48,12 +48,9 @@ class Pool:
         self._on_end = on_end
         self._waiting: deque[Work] = deque()
         self._commands: deque[Callable[[], None]] = deque()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._selector = selectors.DefaultSelector()
+        self._watch = Watch()
         self._thread = threading.Thread(target=self._run, name="pool", daemon=True)
-        self._demand_changed = threading.Condition()
-        self._demand = (0, 0)
-        self._announced = 0
+        self.demand = Demand()
         self._trouble: TaskGridError | None = None
         self._barren = 0
         self._start_at = 0.0
@@ -64,7 +61,6 @@ class Pool:
 
     def start(self) -> None:
         """Start the thread and, from it, the children."""
-        self._selector.register(self._wake, selectors.EVENT_READ, self._woken)
         self._thread.start()
 
     def join(self, within: float) -> bool:
@@ -74,13 +70,11 @@ class Pool:
 
     def close(self) -> None:
         """Let go of the pool's own descriptors, when no other thread will command it any more."""
-        os.close(self._wake)
+        self._watch.close()
 
     def accept(self, works: list[Work]) -> None:
         """Run these works; from now on they count against the room there is."""
-        with self._demand_changed:
-            self._announced += len(works)
-            self._demand = (max(0, self._demand[0] - len(works)), max(0, self._demand[1] - len(works)))
+        self.demand.announce(len(works))
         self._command(partial(self._accept, works))
 
     def drop(self) -> None:
@@ -99,20 +93,9 @@ class Pool:
         """Kill all children and give everything back."""
         self._command(self._stop)
 
-    def demand(self, within: float, *, unless: threading.Event) -> tuple[int, int]:
-        """Return how many works there is room for, and how many slots are idle; wait a while for any."""
-        with self._demand_changed:
-            self._demand_changed.wait_for(lambda: self._demand[0] > 0 or unless.is_set(), within)
-            return self._demand
-
-    def nudge(self) -> None:
-        """Let who waits for demand look at its own event."""
-        with self._demand_changed:
-            self._demand_changed.notify_all()
-
     def _command(self, command: Callable[[], None]) -> None:
         self._commands.append(command)
-        os.eventfd_write(self._wake, 1)
+        self._watch.ring()
 
     # ------------------------------------------------------------ the loop
 
@@ -125,22 +108,21 @@ class Pool:
             self._trouble = TaskGridError("the worker's pool failed", why=repr(error), hint="Please report this.")
         finally:
             self._is_ending = True
-            self._close()
+            self._bury_all()
             self._on_end(self._trouble)
 
     def _turn(self) -> None:
         self._start_children()
         self._dispatch()
-        self._watch_for_room()
+        for slot in self._slots:
+            if slot.child is not None:
+                self._watch.update(slot.child)
         self._publish_demand()
-        for key, events in self._selector.select(self._patience()):
-            key.data(events)
+        due = self._due()
+        self._watch.sleep(None if due is None else max(0.0, due - time.monotonic()))
         while self._commands:
             self._commands.popleft()()
         self._tick_if_due(time.monotonic())
-
-    def _woken(self, _: int) -> None:
-        os.eventfd_read(self._wake)
 
     def _due(self) -> float | None:
         """Return when to look next, a monotonic instant; None when nothing is under way that no descriptor tells."""
@@ -151,10 +133,6 @@ class Pool:
             dues.append(self._ticked_at + TICK)
         return min(dues, default=None)
 
-    def _patience(self) -> float | None:
-        due = self._due()
-        return None if due is None else max(0.0, due - time.monotonic())
-
     def _tick_if_due(self, now: float) -> None:
         due = self._due()
         if due is None or now < due:
@@ -163,12 +141,11 @@ class Pool:
         for slot in self._slots:
             slot.tick(now)
 
-    def _close(self) -> None:
+    def _bury_all(self) -> None:
         for slot in self._slots:
             if slot.child is not None:
                 slot.child.bury()
                 slot.child.close()
-        self._selector.close()
 
     # ------------------------------------------------------------ children
 
@@ -178,52 +155,35 @@ class Pool:
         for slot in self._slots:
             if slot.child is None:
                 slot.start(self._setup)
-                self._register(slot)
+                self._watch_child(slot)
 
-    def _register(self, slot: Slot) -> None:
-        child = slot.child
-        if child is None:
-            return
-        read = selectors.EVENT_READ
-        self._selector.register(child.channel, read, partial(self._on_channel, slot, child))
-        self._selector.register(child.output, read, partial(self._on_output, slot, child))
-        if child.exit_descriptor is not None:
-            self._selector.register(child.exit_descriptor, read, partial(self._on_exit, slot, child))
+    def _watch_child(self, slot: Slot) -> None:
+        if (child := slot.child) is not None:
+            self._watch.add(
+                child,
+                heard=partial(self._on_channel, slot, child),
+                printed=partial(self._on_output, slot, child),
+                exited=partial(self._on_exit, slot, child),
+            )
 
-    def _forget(self, descriptor: object) -> None:
-        with contextlib.suppress(KeyError):
-            self._selector.unregister(descriptor)  # type: ignore[arg-type]  # a socket or a number, both are allowed
-
-    def _watch_for_room(self) -> None:
-        """Watch for room in the channels that have something unsent, and in no others."""
-        for slot in self._slots:
-            if slot.child is None or slot.child.has_hung_up:
-                continue
-            key = self._selector.get_key(slot.child.channel)
-            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if slot.child.has_unsent else 0)
-            if events != key.events:
-                self._selector.modify(slot.child.channel, events, key.data)
-
-    def _on_channel(self, slot: Slot, child: Child, events: int) -> None:
+    def _on_channel(self, slot: Slot, child: Child) -> None:
         if slot.child is not child:
             return
-        if events & selectors.EVENT_WRITE:
-            child.flush()
-        if events & selectors.EVENT_READ:
-            slot.hear()
+        child.flush()
+        slot.hear()
         if child.has_hung_up:
-            self._forget(child.channel)
+            self._watch.remove_channel(child)
 
-    def _on_output(self, slot: Slot, child: Child, _: int) -> None:
+    def _on_output(self, slot: Slot, child: Child) -> None:
         if slot.child is not child:
             return
         data = child.read_output()
         if data == b"":
-            self._forget(child.output)
+            self._watch.remove_output(child)
         elif data:
             log.debug("child.printed", slot=slot.number, pid=child.pid, text=data.decode(errors="replace"))
 
-    def _on_exit(self, slot: Slot, child: Child, _: int) -> None:
+    def _on_exit(self, slot: Slot, child: Child) -> None:
         if slot.child is child and child.has_exited():
             slot.bury()
 
@@ -234,8 +194,7 @@ class Pool:
 
     def child_ended(self, _: Slot, child: Child, trouble: str) -> None:
         """Close the child, and start the next one: later if this one came to nothing, never after too many such."""
-        for descriptor in (child.channel, child.output, child.exit_descriptor):
-            self._forget(descriptor)
+        self._watch.remove(child)
         child.close()
         if not trouble:
             self._barren = 0
@@ -286,33 +245,24 @@ class Pool:
         return slot if slot.room > 0 else None
 
     def _publish_demand(self) -> None:
+        if self._is_ending or self._ledger.is_full:
+            self.demand.publish(0, 0)
+            return
         room, idle = sum(slot.room for slot in self._slots), sum(slot.is_free for slot in self._slots)
-        with self._demand_changed:
-            spoken_for = len(self._waiting) + self._announced
-            demand = (max(0, room - spoken_for), max(0, idle - spoken_for))
-            if self._is_ending or self._ledger.is_full:
-                demand = (0, 0)
-            if demand != self._demand:
-                self._demand = demand
-                self._demand_changed.notify_all()
+        self.demand.publish(room - len(self._waiting), idle - len(self._waiting))
 
     # ------------------------------------------------------------ commands
 
     def _accept(self, works: list[Work]) -> None:
-        with self._demand_changed:
-            self._announced -= len(works)
+        self.demand.arrived(len(works))
         if self._is_ending:
             self._ledger.give_back(works)
         else:
             self._waiting.extend(works)
 
     def _drop(self) -> None:
-        now = time.monotonic()
         for slot in self._slots:
-            if slot.runs_dropped():
-                slot.kill(Killing(Reason.DROPPED))
-            elif slot.is_busy and slot.holds_dropped():
-                slot.cut(self.kept, now)
+            slot.drop(time.monotonic())
 
     def _replace(self) -> None:
         self._give_waiting_back()

@@ -2,25 +2,22 @@
 
 A slot belongs to the pool's thread. It decides about its own child only; works that it gives up go
 back to the pool (`taken`: they can run elsewhere at once; `kept`: they must wait for something).
-Taking tasks back is done in two steps, a tick apart; see `words` for why exactly one party runs each.
+Taking tasks back is done in two steps, a tick apart; see `cut` for why exactly one party runs each.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import structlog
 
-from taskgrid.model import Run
-from taskgrid.transport.protocol import FailedAttempt
 from taskgrid.worker.assigned import Assigned
-from taskgrid.worker.death import Blamed, Killing, Reason, blame, system_oom_kills
+from taskgrid.worker.cut import Cut, Give
+from taskgrid.worker.death import Blamed, Killing, Reason, blame, over_limit, suspects, system_oom_kills
 from taskgrid.worker.frames import (
-    Assignment,
     Nonsense,
     OldCode,
     Outcomes,
@@ -33,11 +30,8 @@ from taskgrid.worker.frames import (
 )
 from taskgrid.worker.held import Ended, Lease, Work, halved
 from taskgrid.worker.ledger import Ledger
-from taskgrid.worker.positions import part
 from taskgrid.worker.process import Child, Death
 
-TICK: Final = 0.025
-"""Seconds between two looks at the running tasks, and between the two steps of taking tasks back."""
 STALLED_AFTER: Final = 0.1
 """Seconds: a task that runs longer must not hold up those behind it."""
 DEPTH: Final = 2
@@ -73,13 +67,13 @@ class Terms:
     max_tasks: int | None
 
 
-@dataclass(slots=True)
-class Cut:
-    """Tasks are being taken back: the limit was lowered at that monotonic instant."""
+class Running(NamedTuple):
+    """The task that a child runs, and since when, in monotonic nanoseconds."""
 
-    at: float
-    give: Callable[[list[Work]], None]
-    settled: bool = False
+    ordinal: int
+    since: int
+    lease: Lease
+    task: int
 
 
 class Slot:
@@ -151,23 +145,8 @@ class Slot:
             if work.count > budget:
                 work, rest = work.split(budget)
             self._is_retiring = work.count >= budget
-        self._send(work)
+        self._living.send(work.as_assignment(self._assigned.place(work)), work.payload)
         return rest
-
-    def _send(self, work: Work) -> None:
-        lease, limit = work.lease, work.lease.options.time_limit
-        attempts = {index: attempt for index, attempt in lease.attempts.items() if _has(work, index)}
-        assignment = Assignment(
-            first=self._assigned.place(work),
-            job=lease.job,
-            function=lease.function,
-            runs=work.runs,
-            attempts=attempts,
-            seconds=None if limit is None else limit.total_seconds(),
-            code=lease.code,
-            last_try=work.last_try,
-        )
-        self._living.send(assignment, work.payload)
 
     @property
     def _living(self) -> Child:
@@ -224,19 +203,15 @@ class Slot:
     def _ended(self, outcomes: Outcomes, lines: bytes) -> None:
         lease, runs = self._assigned.end(outcomes.first, outcomes.count)
         self._did_something = True
-        failures = tuple(_failed_attempts(outcomes, runs)) if outcomes.slips else ()
-        seconds = outcomes.nanoseconds / 1e9
-        self._ledger.add(Ended(lease, runs, lines, failures, seconds, outcomes.durations))
+        self._ledger.add(Ended.of(lease, runs, outcomes, lines))
         self._was_slow, self._is_slow = self._is_slow, False
 
     def _stopped(self, at: int) -> None:
-        give = self._cut.give if self._cut is not None else self._desk.kept
-        works = self._assigned.take_back(at)
+        if self._cut is None:
+            raise Nonsense("a task process said that it stopped at a limit, but it had none")
+        self._cut.stopped(self._assigned, at)
         self._cut = None
-        self._living.words.lift()
         self._living.send(Resume())
-        if works:
-            give(works)
 
     # ------------------------------------------------------------ watching
 
@@ -249,12 +224,16 @@ class Slot:
             self.bury()
             return
         if self._cut is not None:
-            self._settle_cut(self._cut, now)
-        running = child.words.running()
-        if running is None:
+            self._cut.settle(self._assigned, now)
+        if (running := self._running()) is not None:
+            self._watch_task(child, running, now)
+        elif child.words.running() is None:
             self._watch_idle(child, now)
-        elif (found := self._assigned.find(running[0])) is not None:
-            self._watch_task(child, running, found[0].lease, now)
+
+    def _running(self) -> Running | None:
+        word = self.child.words.running() if self.child is not None else None
+        found = self._assigned.find(word[0]) if word is not None else None
+        return None if word is None or found is None else Running(*word, found[0].lease, found[1])
 
     def _watch_idle(self, child: Child, now: float) -> None:
         if self._leave_by is not None and now >= self._leave_by:
@@ -264,17 +243,12 @@ class Slot:
         elif self._must_hold(now):
             self.cut(self._desk.kept, now)
 
-    def _watch_task(self, child: Child, running: tuple[int, int], lease: Lease, now: float) -> None:
-        ordinal, since = running
-        ran = now - since / 1e9
-        limits = lease.options
-        memory_limit = limits.memory_limit or self._terms.memory_limit
-        if limits.time_limit is not None and ran >= limits.time_limit.total_seconds():
-            self.kill(Killing(Reason.TIME_LIMIT, ordinal))
-        elif memory_limit is not None and child.resident() > memory_limit:
-            self.kill(Killing(Reason.MEMORY, ordinal))
-        elif limits.alone and now >= lease.trusted_until:
-            self.kill(Killing(Reason.UNTRUSTED, ordinal))
+    def _watch_task(self, child: Child, running: Running, now: float) -> None:
+        ran = now - running.since / 1e9
+        if (reason := over_limit(running.lease, ran, child, self._terms.memory_limit)) is not None:
+            self.kill(Killing(reason, running.ordinal))
+        elif running.lease.options.alone and now >= running.lease.trusted_until:
+            self.kill(Killing(Reason.UNTRUSTED))
         elif self._must_hold(now):
             self.cut(self._desk.kept, now)
         elif ran >= STALLED_AFTER:
@@ -284,11 +258,10 @@ class Slot:
     @property
     def deadline(self) -> float:
         """The monotonic instant of the running task's time limit; infinity without one."""
-        running = self.child.words.running() if self.child is not None else None
-        found = self._assigned.find(running[0]) if running is not None else None
-        if running is None or found is None or (limit := found[0].lease.options.time_limit) is None:
+        running = self._running()
+        if running is None or (limit := running.lease.options.time_limit) is None:
             return inf
-        return running[1] / 1e9 + limit.total_seconds()
+        return running.since / 1e9 + limit.total_seconds()
 
     def _must_hold(self, now: float) -> bool:
         """Say whether nothing new may begin: a lease may have ended, or too many outcomes wait."""
@@ -296,34 +269,19 @@ class Slot:
 
     # ------------------------------------------------------------ taking back
 
-    def cut(self, give: Callable[[list[Work]], None], now: float) -> None:
+    def cut(self, give: Give, now: float) -> None:
         """Begin to take back what the child has not begun; `give` gets it."""
         words = self._living.words
-        unbegun = words.unbegun()
-        if self._cut is not None or self._killing is not None or not self._assigned.holds_beyond(unbegun):
-            return
-        words.lower(unbegun)
-        self._cut = Cut(now, give)
+        if self._cut is None and self._killing is None and self._assigned.holds_beyond(words.unbegun()):
+            self._cut = Cut(words, give, now)
 
-    def _settle_cut(self, cut: Cut, now: float) -> None:
-        """Take back what was not begun a tick after the limit was lowered: it never will be."""
-        if cut.settled or now - cut.at < TICK:
-            return
-        cut.settled = True
-        works = self._assigned.take_back(self._living.words.unbegun())
-        if works:
-            cut.give(works)
-
-    def runs_dropped(self) -> bool:
-        """Say whether the running task is no longer this worker's."""
-        running = self.child.words.running() if self.child is not None else None
-        found = self._assigned.find(running[0]) if running is not None else None
-        return found is not None and not self._ledger.covers(found[0].lease, found[1])
-
-    def holds_dropped(self) -> bool:
-        """Say whether anything assigned is no longer this worker's."""
-        works = self._assigned.rests()
-        return self._ledger.still_wanted(works) != works
+    def drop(self, now: float) -> None:
+        """Let go of what the ledger does not hold any more; if that runs now, it is killed."""
+        running = self._running()
+        if running is not None and not self._ledger.covers(running.lease, running.task):
+            self.kill(Killing(Reason.DROPPED))
+        elif (works := self._assigned.rests()) and self._ledger.still_wanted(works) != works:
+            self.cut(self._desk.kept, now)
 
     # ------------------------------------------------------------ the child's end
 
@@ -335,9 +293,9 @@ class Slot:
         while child.read_output():
             pass
         death = child.bury()
-        suspects = self._suspects(child)
-        blamed = self._blamed(child, death, suspects)
-        works = halved(self._assigned.remove_all(but=blamed), len(suspects))
+        begun = suspects(self._assigned, child.words, self._killing)
+        blamed = self._blamed(child, death, begun)
+        works = halved(self._assigned.remove_all(but=blamed), len(begun))
         why = self._killing.reason.name if self._killing is not None else death.sentence
         log.debug("child.ended", slot=self.number, pid=child.pid, why=why, trouble=self._trouble)
         trouble = self._why_nothing_was_done(child, death, works)
@@ -349,28 +307,18 @@ class Slot:
         self._desk.kept(works)
         self._desk.child_ended(self, child, trouble)
 
-    def _suspects(self, child: Child) -> list[int]:
-        """Return the running task, or all tasks whose outcomes the child took along."""
-        running = child.words.running()
-        spoilt = self._killing is not None and self._killing.reason is Reason.BROKEN
-        if spoilt or (self._killing is None and running is None):
-            return self._assigned.begun(child.words.unbegun())
-        return [running[0]] if running is not None and self._assigned.find(running[0]) is not None else []
-
-    def _blamed(self, child: Child, death: Death, suspects: list[int]) -> int | None:
+    def _blamed(self, child: Child, death: Death, begun: list[int]) -> int | None:
         """Report the only suspect as failed if it is to blame; return its ordinal."""
-        self._did_something = self._did_something or bool(suspects)
-        found = self._assigned.find(suspects[0]) if len(suspects) == 1 else None
-        if found is None:
-            return None
-        cause = blame(suspects[0], self._killing, death, oom=system_oom_kills() > self._oom_kills)
-        if cause is None:
+        self._did_something = self._did_something or bool(begun)
+        found = self._assigned.find(begun[0]) if len(begun) == 1 else None
+        oom = system_oom_kills() > self._oom_kills
+        if found is None or (cause := blame(begun[0], self._killing, death, oom=oom)) is None:
             return None
         seconds = max(0.0, time.monotonic() - child.words.last_began() / 1e9)
         blamed = Blamed(*found, cause, seconds, self._terms.worker, child.tail.text(), self._trouble)
         log.info("child.died", slot=self.number, pid=child.pid, job=found[0].lease.job, task=found[1], cause=cause)
         self._ledger.add(blamed.outcome(death))
-        return suspects[0]
+        return begun[0]
 
     def _why_nothing_was_done(self, child: Child, death: Death, works: list[Work]) -> str:
         """Return what is wrong with children, if this one came to nothing by itself; else an empty string."""
@@ -378,14 +326,3 @@ class Slot:
         if self._did_something or on_purpose or (self._has_been_ready and not works):
             return ""
         return self._trouble or f"a task process {death.sentence} before it did anything\n{child.tail.text()}".strip()
-
-
-def _failed_attempts(outcomes: Outcomes, runs: tuple[Run, ...]) -> Iterator[FailedAttempt]:
-    for slip in outcomes.slips:
-        position = slip.ordinal - outcomes.first
-        index = part(runs, position, position + 1)[0][0]
-        yield FailedAttempt(index=index, cause=slip.cause, type=slip.type, summary=slip.summary)
-
-
-def _has(work: Work, index: int) -> bool:
-    return any(start <= index < stop for start, stop in work.runs)

@@ -257,7 +257,7 @@ def test_too_many_waiting_outcomes_stop_new_work(tmp_path: Path) -> None:
         bench.lease("large", lines(2000))
         wait_until(lambda: bench.ledger.is_full)
         bench.lease("large", lines(10), first=1)
-        assert bench.pool.demand(0.2, unless=bench.ended) == (0, 0)
+        assert bench.pool.demand.wait(0.2, unless=bench.ended) == (0, 0)
         assert bench.collect(2)[1] == b'"xxxxxxxxxx"'
 
 

@@ -19,7 +19,7 @@ from taskgrid.worker.positions import indices
 from taskgrid.worker.slot import Terms
 
 FUNCTIONS = """
-import os, signal, subprocess, sys, time
+import os, signal, stat, subprocess, sys, time
 from pathlib import Path
 from taskgrid import current_task
 
@@ -50,6 +50,20 @@ def die(n: int, how: str) -> int:
         os._exit(7)
     if how == "segv":
         os.kill(os.getpid(), signal.SIGSEGV)
+    return n
+
+def spoil(n: int, how: str) -> int:
+    if how == "close":
+        os.closerange(3, 4096)
+    if how == "write":
+        for descriptor in range(3, 64):
+            try:
+                if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                    os.write(descriptor, b"hello? is anybody there?")
+            except OSError:
+                pass
+    if how == "fork":
+        os.fork()
     return n
 
 def hang_with_child(path: str) -> int:
@@ -119,7 +133,7 @@ class Bench:
     def wait_ready(self, slots: int = 1) -> None:
         """Wait until so many slots have a child that is ready."""
         until = time.monotonic() + 20
-        while self.pool.demand(1.0, unless=self.ended)[1] < slots:
+        while self.pool.demand.wait(1.0, unless=self.ended)[1] < slots:
             assert time.monotonic() < until, "no child became ready"
 
     def pids(self) -> list[int]:
