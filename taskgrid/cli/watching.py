@@ -61,7 +61,7 @@ class Watcher:
         """Hear that the connection is trying to come back."""
         if not self._away:
             self._away = f"master unreachable since {time.strftime('%H:%M:%S')}"
-            self._tell(f"{self._away}: {what}")
+            self._tell("away", f"{self._away}: {what}")
         self._line.show(self._away)
 
     def _run(self) -> None:
@@ -83,26 +83,26 @@ class Watcher:
             control = Control(proxy)
             progress.update(control.job(Selector(job=job)), time.monotonic())
             stuck = progress.stuck(time.monotonic())
-            reason = _reason(control.explain(Selector(job=job))) if stuck else ""
+            why = _waiting(control.explain(Selector(job=job))) if stuck else None
         self._away = ""
         if self._stopped.is_set():
             return
-        if reason:
-            self._tell(f"waiting: {reason}")
-        self._line.show(progress.line(reason))
+        if why is not None:
+            self._tell(why.reason, f"waiting: {why.what}")
+        self._line.show(progress.line(why.what if why else ""))
 
-    def _tell(self, text: str) -> None:
-        """Say a thing once, where no line shows it."""
-        if not self._line.visible and text != self._said:
-            self._said = text
+    def _tell(self, kind: str, text: str) -> None:
+        """Say a thing of each kind once, where no line shows it: its words may change by the second."""
+        if not self._line.visible and kind != self._said:
+            self._said = kind
             say(text)
 
 
-def _reason(explanation: Explanation) -> str:
-    """Return why nothing runs; empty if something does after all, as one long task that ends nothing for long."""
+def _waiting(explanation: Explanation) -> Explanation | None:
+    """Return why nothing runs, unless something does after all, as one long task that ends nothing for long."""
     from taskgrid.model import Reason
 
-    return "" if explanation.reason in {Reason.RUNNING, Reason.ENDED} else explanation.what
+    return None if explanation.reason in {Reason.RUNNING, Reason.ENDED} else explanation
 
 
 class _Heard(logging.Handler):

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-WITHIN = 30.0
+WITHIN = 60.0
 
 FUNCTIONS = """
 import os, time

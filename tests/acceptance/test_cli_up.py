@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from cli_world import Terminal, World, eventually, world
 
+pytestmark = pytest.mark.timeout(180)  # each command is a process of its own, also on a busy machine
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[World]:
@@ -118,14 +120,15 @@ def test_a_master_tells_that_it_serves_and_ends_when_told(home: World) -> None:
 def test_a_map_outlives_its_masters_restart(home: World) -> None:
     """While the master is away the map waits and says so; when it is back, it ends as if nothing had been."""
     journal = f"--journal={home.home / 'journal.db'}"
-    server = home.master(journal)
+    quick = ("--lease=3s", "--beat=1s")
+    server = home.master(journal, *quick)
     gate = home.home / "gate"
     number = len(home.started)
     map_ = home.start("map", "mytasks:wait_for", str(gate), "--values")
     eventually(lambda: '"queued": 1' in home.run("jobs", "last", "-o", "json").stdout)
     home.started[0].kill()
     eventually(lambda: "unreachable since" in home.talk_of(number).read_text())
-    home.master(journal, f"--port={server.rpartition(':')[2]}")
+    home.master(journal, f"--port={server.rpartition(':')[2]}", *quick)
     home.worker()
     gate.touch()
     assert map_.wait(30) == 0

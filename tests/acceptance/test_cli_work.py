@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from cli_world import Terminal, World, eventually, world
 
+pytestmark = pytest.mark.timeout(180)  # each command is a process of its own, also on a busy machine
+
 
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
