@@ -137,9 +137,13 @@ class MemoryJournal:
         for number, job in sorted(self._store.jobs.items()):
             yield StoredJob(JobNumber(number), job.checkpoint, job.next_record, iter(job.records))
 
-    def append(self, groups: Sequence[Group], done: Callable[[Commit], None]) -> None:
-        """Queue groups for the next commit; `done` is called once after it, on the writer's thread."""
-        self._writer.put(Append(groups, done))
+    def append(self, groups: Sequence[Group], done: Callable[[Commit], None], *, wake: bool = True) -> None:
+        """Queue groups for the next commit; `done` is called once after it, by whoever commits."""
+        self._writer.put(Append(groups, done), wake=wake)
+
+    def commit_now(self) -> None:
+        """Commit what was appended on this thread, unless another is at it."""
+        self._writer.commit_now()
 
     def checkpoint(self, job: JobNumber, next_record: int, body: bytes) -> None:
         """Keep `body` as the job's state before record `next_record`, and drop the records before it."""

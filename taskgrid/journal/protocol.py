@@ -117,8 +117,14 @@ class Journal(Protocol):
     def replay(self) -> Iterator[StoredJob]:
         """Yield every job, in order of number; before the first `append`."""
 
-    def append(self, groups: Sequence[Group], done: Callable[[Commit], None]) -> None:
-        """Queue groups for the next commit; `done` is called once after it, on the writer's thread."""
+    def append(self, groups: Sequence[Group], done: Callable[[Commit], None], *, wake: bool = True) -> None:
+        """Queue groups for the next commit; `done` is called once after it, by whoever commits.
+
+        With `wake` false nobody is woken for it: the caller says `commit_now` once it holds no lock.
+        """
+
+    def commit_now(self) -> None:
+        """Commit what was appended on this thread, unless another is at it. `done` runs here, too."""
 
     def flush(self) -> None:
         """Return when everything appended before is committed."""

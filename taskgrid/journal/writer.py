@@ -1,9 +1,11 @@
-"""The one thread that writes a journal: it commits whatever waits in one go, then answers.
+"""How a journal is written: whatever waits is committed in one go, then answered.
 
-Whoever appends only puts an entry into a queue. The thread takes all that is there (group commit:
-the slower the disk, the larger the groups), hands it to the journal as one batch, and calls back
-once the batch is committed. When nothing waits it does upkeep in small steps. An error that the
-journal does not deal with is fatal: nobody could say what is on disk. It knows no database.
+Whoever appends only puts an entry into a line. Whoever has the *turn* takes all that is there (group
+commit: the slower the disk, the larger the groups), hands it to the journal as one batch, and calls
+back once the batch is committed. That is the writer's thread, or one that is about to wait anyway
+(`commit_now`): on a quiet grid a commit then costs no change of threads, which is most of its time.
+When nothing waits the thread does upkeep in small steps. An error that the journal does not deal with
+is fatal: nobody could say what is on disk. It knows no database.
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from collections import deque
 from queue import Empty, SimpleQueue
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import Final, Protocol
 
 import structlog
@@ -28,6 +31,8 @@ EXIT_STATUS: Final = 74
 _BATCH_BYTES: Final = 8 << 20
 _BATCHES_PER_STEP: Final = 8  # of upkeep, while there is always something to commit
 _STOP_WITHIN: Final = 30.0
+_LOOK: Final = 0.5
+"""Seconds after which the thread looks unasked: an entry put without `wake` never waits longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ class Unwritten(Exception):  # a situation of the writer alone: it never leaves 
 
 
 class Sink(Protocol):
-    """What the writer writes to; called on its thread alone."""
+    """What the writer writes to; called by whoever has the turn, one at a time."""
 
     def commit(self, batch: Sequence[Entry]) -> None:
         """Make a batch durable, whole, or raise; Unwritten gives it up at closing."""
@@ -92,12 +97,15 @@ def _group_weight(group: Group) -> int:
 
 
 class Writer:
-    """Owns the thread between `start` and `stop`."""
+    """Owns the thread between `start` and `stop`, and the turn."""
 
     def __init__(self, sink: Sink, on_fatal: Callable[[BaseException], None]) -> None:
         self._sink = sink
         self._on_fatal = on_fatal
-        self._entries: SimpleQueue[Entry | None] = SimpleQueue()
+        self._entries: deque[Entry] = deque()
+        self._turn = Lock()
+        self._wakes: SimpleQueue[None] = SimpleQueue()
+        self._ending = False
         self._thread = Thread(target=self._run, name="taskgrid-journal", daemon=True)
         self._ended = Event()
         self._since_step = 0
@@ -106,9 +114,23 @@ class Writer:
         """Begin to commit what is put."""
         self._thread.start()
 
-    def put(self, entry: Entry) -> None:
-        """Queue an entry for the next commit."""
-        self._entries.put(entry)
+    def put(self, entry: Entry, *, wake: bool = True) -> None:
+        """Line an entry up for the next commit; without `wake` the caller says `commit_now` soon."""
+        self._entries.append(entry)
+        if wake:
+            self._wakes.put(None)
+
+    def commit_now(self) -> None:
+        """Commit what waits on this thread, unless another is at it: that one sees to what came meanwhile."""
+        if not self._turn.acquire(blocking=False):
+            return
+        try:
+            if not self._ended.is_set():
+                self._commit_all()
+        finally:
+            self._turn.release()
+        if self._entries:
+            self._wakes.put(None)
 
     def flush(self) -> None:
         """Return when everything put before is committed; JournalError if it never will be."""
@@ -120,7 +142,8 @@ class Writer:
 
     def stop(self) -> None:
         """Commit what was put and end the thread."""
-        self._entries.put(None)
+        self._ending = True
+        self._wakes.put(None)
         self._thread.join(_STOP_WITHIN)
         if self._thread.is_alive():
             raise JournalError(
@@ -128,53 +151,63 @@ class Writer:
             )
 
     def _run(self) -> None:
+        while not self._ended.is_set():
+            ending = self._ending
+            with self._turn:
+                has_written = self._commit_all()
+                self._upkeep(idle=not has_written)
+            if ending and not self._entries:
+                break
+            if not self._entries:
+                self._wait()
+        self._ended.set()
+
+    def _commit_all(self) -> bool:
+        """Commit one batch of what waits; say whether there was any. Needs the turn."""
+        batch = self._next_batch()
+        if batch:
+            self._guarded(self._commit, batch)
+        return bool(batch)
+
+    def _commit(self, batch: Sequence[Entry]) -> None:
+        self._sink.commit(batch)
+        _answer(batch)
+        self._since_step += 1
+
+    def _upkeep(self, *, idle: bool) -> None:
+        if self._ending or self._ended.is_set() or self._sink.due_in() != 0:
+            return
+        if idle or not self._entries or self._since_step >= _BATCHES_PER_STEP:
+            self._since_step = 0
+            self._guarded(self._sink.step)
+
+    def _guarded(self, work: Callable[..., None], *what: Sequence[Entry]) -> None:
         try:
-            while self._turn():
-                pass
+            work(*what)
         except Unwritten:
+            self._ended.set()
             _log.warning("journal.closed", unwritten="the disk is full: what was not committed was not answered")
         except BaseException as error:  # noqa: BLE001  # whatever it is, nobody may rest on this journal any more
-            self._on_fatal(error)
-        finally:
             self._ended.set()
+            self._on_fatal(error)
 
-    def _turn(self) -> bool:
-        batch, goes_on = self._next_batch()
-        if batch:
-            self._sink.commit(batch)
-            _answer(batch)
-        self._since_step += 1
-        if goes_on and self._is_time_for_upkeep(batch):
-            self._since_step = 0
-            self._sink.step()
-        return goes_on
-
-    def _is_time_for_upkeep(self, batch: Sequence[Entry]) -> bool:
-        if not batch:
-            return True
-        return self._sink.due_in() == 0 and (self._entries.empty() or self._since_step >= _BATCHES_PER_STEP)
-
-    def _next_batch(self) -> tuple[list[Entry], bool]:
-        """Wait for something to commit, or for upkeep to be due; False once it is time to end."""
+    def _next_batch(self) -> list[Entry]:
         batch: list[Entry] = []
         size = 0
-        try:
-            entry = self._wait()
-            while entry is not None:
-                batch.append(entry)
-                size += weight(entry)
-                if size >= _BATCH_BYTES:
-                    return batch, True
-                entry = self._entries.get_nowait()
-        except Empty:
-            return batch, True
-        return batch, False
+        while self._entries and size < _BATCH_BYTES:
+            batch.append(self._entries.popleft())
+            size += weight(batch[-1])
+        return batch
 
-    def _wait(self) -> Entry | None:
+    def _wait(self) -> None:
+        """Sleep until there is something to commit, or upkeep is due; look now and then in any case."""
         due_in = self._sink.due_in()
-        if due_in == 0:
-            return self._entries.get_nowait()
-        return self._entries.get(timeout=due_in)
+        try:
+            self._wakes.get(timeout=_LOOK if due_in is None else min(due_in, _LOOK))
+            while True:
+                self._wakes.get_nowait()
+        except Empty:
+            return
 
 
 def _answer(batch: Iterable[Entry]) -> None:

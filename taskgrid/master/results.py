@@ -56,7 +56,9 @@ class ResultQueue:
                 judgements.append(judgement)
                 if judgement.change:
                     cut = _cut(report.runs, lines, judgement.change)
-                    tickets.append(engine.append([judgement.change], lines=cut, source=(report.token, report.number)))
+                    tickets.append(
+                        engine.append([judgement.change], lines=cut, source=(report.token, report.number), wake=False)
+                    )
             engine.wake_if_work()
         for ticket in tickets[-1:]:
             if ticket:

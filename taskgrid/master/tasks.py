@@ -53,7 +53,7 @@ class TaskQueue:
         with engine.lock:
             done = submitting.submit(engine.core, chunk, engine.now())
             row = ChunkRow(request.ordinal, done.first, request.count, lines) if request.count else None
-            ticket = engine.append([done.change] if done.change else [], chunk=row)
+            ticket = engine.append([done.change] if done.change else [], chunk=row, wake=False)
             ticket = ticket or engine.ticket(done.job, done.job.next_record - 1)
             reply = _accepted(done.job, done.first)
         if ticket:

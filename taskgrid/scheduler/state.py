@@ -138,13 +138,10 @@ class Job:
         self.created_at = at
         self.states = bytearray()
         self.counts = [0] * len(STATE)
-        self.next_ordinal = 0
-        self.next_record = 0
+        self.next_ordinal = self.next_record = 0
         self.next_sequence = 1
-        self.sealed = False
-        self.abandoned = False
+        self.sealed = self.abandoned = self.any_code = False
         self.ended_at: float | None = None
-        self.any_code = False
         self.mark = 0
         self.mark_record = -1
         self.marked_at = 0.0
@@ -167,8 +164,7 @@ class Job:
         # Positions that others may see, and those waiting for their commit.
         self.pending: deque[tuple[int, int, int, tuple[int, ...], bool]] = deque()
         self.committed_record = -1
-        self.committed_total = 0
-        self.committed_sequence = 0
+        self.committed_total = self.committed_sequence = 0
         self.committed_counts: tuple[int, ...] = tuple(self.counts)
         self.committed_ended = False
         self.counted_live = 0
