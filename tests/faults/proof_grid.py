@@ -1,0 +1,45 @@
+"""What every fault test does: workers that run `proof_tasks`, and the history that their attempts write."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+from real_programs import Programs
+
+HERE = Path(__file__).parent
+LEASE = ("--lease=3s", "--beat=500ms")
+"""A worker that dies while the master is away is missed only when its leases end."""
+SHORT_LEASE = ("--lease=1500ms", "--beat=400ms")
+
+
+class Attempt(NamedTuple):
+    """One line of the history: an attempt that began."""
+
+    job: int
+    index: int
+    attempt: int
+    pid: int
+
+
+def traced(programs: Programs) -> Programs:
+    """Give the programs a history to write to."""
+    programs.environment["PROOF_HISTORY"] = str(_history(programs))
+    return programs
+
+
+def attempts_begun(programs: Programs) -> list[Attempt]:
+    """Return what was written so far, in the order in which it was."""
+    history = _history(programs)
+    lines = history.read_text().splitlines() if history.exists() else []
+    return [Attempt(*map(int, line.split())) for line in lines]
+
+
+def hire(programs: Programs, *flags: str, slots: int = 1) -> subprocess.Popen[bytes]:
+    """Start a worker that runs `proof_tasks`."""
+    return programs.start_worker(*flags, functions="proof_tasks", path=HERE, slots=slots)
+
+
+def _history(programs: Programs) -> Path:
+    return programs.folder / "history.txt"
