@@ -12,13 +12,13 @@ import atexit
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from pydantic import ValidationError
 
@@ -99,20 +99,39 @@ class Grid(Executor):
 
     # ---- an executor
 
-    def submit(self, fn: Callable[P, T] | str, /, *args: P.args, **kwargs: P.kwargs) -> TaskFuture[T]:
+    @overload
+    def submit(self, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> TaskFuture[T]: ...
+
+    @overload
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> TaskFuture[T]: ...
+
+    @overload
+    def submit(self, fn: str, /, *args: Any, **kwargs: Any) -> TaskFuture[Any]: ...
+
+    def submit(self, fn: Function, /, *args: Any, **kwargs: Any) -> TaskFuture[Any]:
         """Run one call; return its future. Calls made close together travel together."""
         callee = self._callee(fn)
         return self._streams.submit(callee, callee.codec.encode_call(args, kwargs))
 
-    def map(  # type: ignore[override]  # a name is accepted as well, and options
+    @overload
+    def map(
+        self, fn: Callable[..., Awaitable[T]], *iterables: Iterable[Any], **how: Any
+    ) -> Generator[T, None, None]: ...
+
+    @overload
+    def map(self, fn: Callable[..., T], *iterables: Iterable[Any], **how: Any) -> Generator[T, None, None]: ...
+
+    @overload
+    def map(self, fn: str, *iterables: Iterable[Any], **how: Any) -> Generator[Any, None, None]: ...
+
+    def map(
         self,
-        fn: Callable[..., T] | str,
-        /,
+        fn: Function,
         *iterables: Iterable[Any],
         timeout: float | None = None,
         chunksize: int = 1,
         **options: Any,
-    ) -> Iterator[T]:
+    ) -> Generator[Any, None, None]:
         """Yield `fn`'s values for the items in order; with several iterables, for their zip.
 
         Works through endless iterables: at most `window` tasks are under way. Raises at the first

@@ -64,7 +64,7 @@ def test_a_killed_master_costs_a_client_nothing_but_time(programs: Programs) -> 
         assert list(results) == list(range(1, 20_000))
         assert list(itertools.islice(numbers, 300_000)) == list(range(1, 300_001))
         assert [future.result(30) for future in waiting] == list(range(100))
-        numbers.close()  # type: ignore[attr-defined]  # a generator
+        numbers.close()
 
 
 def test_a_master_that_stays_away_is_given_up_in_the_end(programs: Programs) -> None:

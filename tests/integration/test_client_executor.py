@@ -91,7 +91,7 @@ def test_map_reads_an_endless_iterable_no_further_than_its_window(grid: Grid) ->
         results = small.map(same, endless())
         assert list(itertools.islice(results, 500)) == list(range(1, 501))
         assert taken <= 550
-        results.close()  # type: ignore[attr-defined]  # a generator
+        results.close()
 
 
 def test_closing_a_map_early_cancels_the_rest(grid: Grid, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_closing_a_map_early_cancels_the_rest(grid: Grid, tmp_path: Path) -> Non
         return next((view for view in grid.jobs() if view.id not in before), None)
 
     eventually(lambda: job() is not None)
-    results.close()  # type: ignore[attr-defined]  # a generator
+    results.close()
     view = job()
     assert view is not None
     assert view.complete
