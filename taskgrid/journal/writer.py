@@ -11,9 +11,9 @@ is fatal: nobody could say what is on disk. It knows no database.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from collections import deque
 from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
 from typing import Final, Protocol

@@ -86,9 +86,9 @@ def _make(folder: Path, path: Path) -> Path:
 
 def _self_signed() -> bytes:
     # Imported here: it takes 60 ms, and only a master's first start needs it.
-    from cryptography import x509  # noqa: PLC0415
-    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
+    from cryptography import x509  # noqa: PLC0415  # see above
+    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415  # see above
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415  # see above
 
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "taskgrid")])

@@ -258,7 +258,7 @@ class World:
 
 
 def outcomes(held: Held, tasks: list[int], faults: dict[int, Cause]) -> report.Outcomes:
-    """A report on some of a lease's tasks."""
+    """Make a report on some of a lease's tasks."""
     from taskgrid.scheduler.runs import as_runs
 
     return report.Outcomes(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from taskgrid.logs import AccessSummary, access_summary
 from taskgrid.cli.sample import write_sample
+from taskgrid.logs import AccessSummary, access_summary
 
 
 def content(folder: Path) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +17,7 @@ def test_runs_cover_exactly_the_indices_and_touch_nowhere(indices: list[int]) ->
     """Runs are as few as can be."""
     runs = as_runs(indices)
     assert [index for start, stop in runs for index in range(start, stop)] == indices
-    assert all(before[1] < after[0] for before, after in zip(runs, runs[1:], strict=False))
+    assert all(before[1] < after[0] for before, after in pairwise(runs))
 
 
 @given(INDICES, st.integers(1, 50))

@@ -14,10 +14,14 @@ from taskgrid.functions import NamedSignature
 
 
 def plain(batch: list[object], first: int) -> list[bytes]:
+    """Encode items as a function given by name does."""
     return NamedSignature("m:f").encode_items(batch, first=first)
 
 
-@given(st.lists(st.binary(min_size=1, max_size=40).filter(lambda line: b"\n" not in line), min_size=1), st.integers(1, 60))
+LINES = st.lists(st.binary(min_size=1, max_size=40).filter(lambda line: b"\n" not in line), min_size=1)
+
+
+@given(LINES, st.integers(1, 60))
 def test_cut_keeps_every_line_in_order_and_the_limit(lines: list[bytes], limit: int) -> None:
     """Chunks joined again are the lines; one is over the limit only if it is a single line."""
     chunks = list(cut(lines, limit))
