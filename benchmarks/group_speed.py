@@ -56,7 +56,8 @@ def measure(*, full: bool, rounds: int, peers_python: str, prototype: str | None
             except _Failed as failed:
                 missing[contestant.name] = str(failed)
     for key in _NAMES:
-        yield from (_figure(each, key, told[each.name], missing.get(each.name)) for each in contestants)
+        figures = (_figure(each, key, told[each.name], missing.get(each.name)) for each in contestants)
+        yield from (figure for figure in figures if figure.runs or (figure.remark and key == "rate"))
 
 
 def _taskgrid(*, full: bool) -> list[Contestant]:
@@ -129,5 +130,5 @@ def _run(contestant: Contestant) -> dict[str, float]:
 def _figure(contestant: Contestant, key: str, told: list[dict[str, float]], missing: str | None) -> Figure:
     what, unit = _NAMES[key]
     runs = tuple(each[key] for each in told if key in each)
-    remark = contestant.survives if runs else missing or "-"
+    remark = contestant.survives if runs else missing or ""
     return Figure("speed", f"{what}: {contestant.name}", unit, runs, contestant.targets.get(key), remark)

@@ -58,9 +58,12 @@ def main(tasks: int, calls: int) -> None:
 
 
 def _run(stack: contextlib.ExitStack, words: list[str], variables: dict[str, str]) -> None:
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     program: subprocess.Popen[Any] = subprocess.Popen(
-        words, **quiet, env=os.environ | variables, cwd=Path(__file__).resolve().parent
+        words,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | variables,
+        cwd=Path(__file__).resolve().parent,
     )
     stack.callback(_end, program)
 
