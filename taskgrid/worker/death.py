@@ -45,8 +45,13 @@ def over_limit(lease: Lease, ran: float, child: Child, memory_limit: int | None)
     limits = lease.options
     if limits.time_limit is not None and ran >= limits.time_limit.total_seconds():
         return Reason.TIME_LIMIT
-    most = limits.memory_limit or memory_limit
-    return Reason.MEMORY if most is not None and child.resident() > most else None
+    return Reason.MEMORY if over_memory(lease, child, memory_limit) else None
+
+
+def over_memory(lease: Lease, child: Child, memory_limit: int | None) -> bool:
+    """Say whether a child that runs tasks of this lease has more resident than it may."""
+    most = lease.options.memory_limit or memory_limit
+    return most is not None and child.resident() > most
 
 
 def blame(suspect: int, killing: Killing | None, death: Death, *, oom: bool) -> Cause | None:

@@ -16,7 +16,7 @@ import structlog
 
 from taskgrid.worker.assigned import Assigned
 from taskgrid.worker.cut import Cut, Give
-from taskgrid.worker.death import Blamed, Killing, Reason, blame, over_limit, suspects, system_oom_kills
+from taskgrid.worker.death import Blamed, Killing, Reason, blame, over_limit, over_memory, suspects, system_oom_kills
 from taskgrid.worker.frames import (
     Nonsense,
     OldCode,
@@ -90,7 +90,6 @@ class Slot:
     def _clear(self) -> None:
         self._assigned = Assigned()
         self._is_ready = False
-        self._has_been_ready = False
         self._oom_kills = 0
         self._is_retiring = False
         self._did_something = False
@@ -118,7 +117,7 @@ class Slot:
     @property
     def room(self) -> int:
         """How many more works it takes now."""
-        if not self._is_ready or self._is_retiring or self._cut is not None or self._killing is not None:
+        if self.child is None or not self._is_ready or self._is_retiring or self._cut or self._killing:
             return 0
         depth = 1 if self._was_slow or self._is_slow else DEPTH
         return max(0, depth - len(self._assigned))
@@ -138,7 +137,10 @@ class Slot:
         log.debug("child.started", slot=self.number, pid=self.child.pid)
 
     def give(self, work: Work) -> Work | None:
-        """Send a work to the child; return what goes beyond the number of tasks it may run."""
+        """Send a work to the child; return what goes beyond the number of tasks it may run, or all if it has grown."""
+        if not self.is_busy and over_memory(work.lease, self._living, self._terms.memory_limit):
+            self.kill(Killing(Reason.RETIRED))  # what ended tasks left behind must not be the next one's fault
+            return work
         rest = None
         if self._terms.max_tasks is not None:
             budget = self._terms.max_tasks - self._assigned.next
@@ -190,7 +192,7 @@ class Slot:
     def _hear(self, header: ToAgent, body: bytes) -> None:
         match header:
             case Ready():
-                self._is_ready = self._has_been_ready = True
+                self._is_ready = True
             case Unfit():
                 self._trouble = header.message
             case OldCode():
@@ -258,8 +260,7 @@ class Slot:
     @property
     def deadline(self) -> float:
         """The monotonic instant of the running task's time limit; infinity without one."""
-        running = self._running()
-        if running is None or (limit := running.lease.options.time_limit) is None:
+        if (running := self._running()) is None or (limit := running.lease.options.time_limit) is None:
             return inf
         return running.since / 1e9 + limit.total_seconds()
 
@@ -300,7 +301,6 @@ class Slot:
         log.debug("child.ended", slot=self.number, pid=child.pid, why=why, trouble=self._trouble)
         trouble = self._why_nothing_was_done(child, death, works)
         self.child = None
-        self._is_ready = False
         if self._killing is not None and self._killing.reason is Reason.OUTDATED:
             works = [replace(work, last_try=True) for work in works]
             self._desk.outdated()
@@ -323,6 +323,6 @@ class Slot:
     def _why_nothing_was_done(self, child: Child, death: Death, works: list[Work]) -> str:
         """Return what is wrong with children, if this one came to nothing by itself; else an empty string."""
         on_purpose = self._killing is not None and self._killing.reason is not Reason.BROKEN
-        if self._did_something or on_purpose or (self._has_been_ready and not works):
+        if self._did_something or on_purpose or (self._is_ready and not works):
             return ""
         return self._trouble or f"a task process {death.sentence} before it did anything\n{child.tail.text()}".strip()

@@ -334,3 +334,13 @@ def test_a_task_seen_to_begin_after_the_limit_was_lowered_is_the_childs(tmp_path
         os.kill(pid, signal.SIGCONT)
         bench.collect(3)
     assert notes.read_text().split() == ["0", "1", "2"]
+
+
+def test_memory_that_ended_tasks_left_behind_is_nobodys_fault(tmp_path: Path) -> None:
+    """A child that has grown over the limit is replaced before it gets the next task."""
+    with Bench(tmp_path, memory_limit=200 << 20) as bench:
+        bench.lease("leak_later", lines(300))
+        pid = int(bench.collect(1)[0])
+        wait_until(lambda: bench.pool._slots[0].child.resident() > 200 << 20)
+        bench.lease("pid_of", lines(1), first=1)
+        assert int(bench.collect(2)[1]) != pid

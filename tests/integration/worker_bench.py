@@ -19,7 +19,7 @@ from taskgrid.worker.positions import indices
 from taskgrid.worker.slot import Terms
 
 FUNCTIONS = """
-import os, signal, stat, subprocess, sys, time
+import os, signal, stat, subprocess, sys, threading, time
 from pathlib import Path
 from taskgrid import current_task
 
@@ -76,6 +76,15 @@ def eat(megabytes: int) -> int:
     eaten = [bytearray(1 << 20) for _ in range(megabytes)]
     time.sleep(30)
     return len(eaten)
+
+def leak_later(megabytes: int) -> int:
+    def leak() -> None:
+        time.sleep(0.1)
+        left = b"x" * (megabytes << 20)
+        time.sleep(30)
+        del left
+    threading.Thread(target=leak, daemon=True).start()
+    return os.getpid()
 
 def flood(megabytes: int) -> int:
     for _ in range(megabytes):
