@@ -14,12 +14,13 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from itertools import repeat
 from typing import BinaryIO, Final
 
 from taskgrid.clock import SystemClock
 from taskgrid.errors import TaskGridError
-from taskgrid.functions.current import SLOT
+from taskgrid.functions.current import SLOT, Current
 from taskgrid.model import FAILURE_MARK, failure_line, parse_failure
 from taskgrid.worker.frames import (
     Assignment,
@@ -118,22 +119,19 @@ class TaskProcess:
 
     def _run(self, assignment: Assignment, payloads: list[bytes]) -> bool:
         """Run an assignment's tasks and hand their outcomes over; False when the limit was met."""
-        run, job, function = self._library.runner(assignment), assignment.job, assignment.function
-        attempt_of, deadline = assignment.attempts.get, self._deadline(assignment)
-        view, clock = self._view, time.monotonic_ns
+        run, view, clock = self._library.runner(assignment), self._view, time.monotonic_ns
         batch = Batch(assignment.first)
         lines, buckets = batch.lines, batch.buckets
         size, before = 0, batch.began
         due = before + HAND_OVER_AFTER
-        ordinal = assignment.first
-        for index, payload in zip(indices(assignment.runs), payloads, strict=True):
+        for ordinal, current in enumerate(self._tasks(assignment, payloads), assignment.first):
             view[SINCE] = before
             view[AT] = ordinal
             if ordinal >= view[LIMIT]:
                 self._stop(batch, ordinal)
                 return False
-            SLOT[0] = (job, index, attempt_of(index, 1), deadline and deadline(), function, payload)
-            outcome = run(payload)
+            SLOT[0] = current
+            outcome = run(current[5])
             now = clock()
             if outcome[0] == _MARK:
                 outcome = self._failed(batch, ordinal, outcome, now - before)
@@ -144,7 +142,6 @@ class TaskProcess:
                 self._hand_over(batch)
                 size = len(outcome)
             lines.append(outcome)
-            ordinal += 1
             if now >= due:
                 self._hand_over(batch)
                 size, now = 0, batch.began
@@ -153,9 +150,17 @@ class TaskProcess:
         self._hand_over(batch)
         return True
 
-    def _deadline(self, assignment: Assignment) -> Callable[[], float] | None:
-        limit, clock = assignment.seconds, self._clock
-        return None if limit is None else lambda: clock.now() + limit
+    def _tasks(self, assignment: Assignment, payloads: list[bytes]) -> Iterator[Current]:
+        """Yield what each task may know of itself; without a time limit that costs no line of Python a task."""
+        job, function, limit = assignment.job, assignment.function, assignment.seconds
+        tasks, attempt_of = list(indices(assignment.runs)), assignment.attempts.get
+        if len(tasks) != len(payloads):
+            raise ValueError(f"{len(payloads)} payloads came for {len(tasks)} tasks")
+        attempts = [attempt_of(task, 1) for task in tasks] if assignment.attempts else repeat(1)
+        if limit is None:
+            return zip(repeat(job), tasks, attempts, repeat(None), repeat(function), payloads, strict=False)
+        now, rows = self._clock.now, zip(tasks, attempts, payloads, strict=False)
+        return ((job, task, attempt, now() + limit, function, payload) for task, attempt, payload in rows)
 
     def _hand_over(self, batch: Batch) -> None:
         SLOT[0] = None
