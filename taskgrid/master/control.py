@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from taskgrid import __version__
 from taskgrid.errors import Refused, UsageError
+from taskgrid.lifecycle import TaskState
 from taskgrid.master.engine import Engine
-from taskgrid.model import Explanation, GridView, Run
+from taskgrid.model import Explanation, GridView, Run, TaskOptions
 from taskgrid.scheduler import control, explain, submit, view, workers
 from taskgrid.scheduler.state import Change, Job, Worker
 from taskgrid.settings import MasterSettings
@@ -55,6 +57,7 @@ class Control:
             version=request.version,
             python=request.python,
             offers={offer.function: offer.code for offer in request.offers},
+            declared={offer.function: offer.options for offer in request.offers if offer.options != TaskOptions()},
             since=now,
             seen_at=now,
             draining=request.draining,
@@ -162,7 +165,9 @@ class Control:
         engine, core = self._engine, self._engine.core
         with engine.lock:
             there = list(core.connected())
-            counts = [sum(job.committed_counts[state] for job in core.active.values()) for state in range(3)]
+            counts = Counter[TaskState]()
+            for job in core.active.values():
+                counts.update(view.counts(job))
             busy = sum(min(worker.slots, len(worker.leases)) for worker in there)
             return GridView(
                 version=__version__,
@@ -171,9 +176,9 @@ class Control:
                 epoch=core.epoch.number,
                 durability=engine.journal.durability,
                 journal=engine.journal.path,
-                queued=counts[0],
-                delayed=counts[1],
-                leased=counts[2],
+                queued=counts[TaskState.QUEUED],
+                delayed=counts[TaskState.DELAYED],
+                leased=counts[TaskState.LEASED],
                 jobs=len(core.jobs),
                 open_jobs=sum(not job.sealed for job in core.active.values()),
                 workers=len(there),

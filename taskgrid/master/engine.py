@@ -16,6 +16,7 @@ from taskgrid.journal.protocol import ChunkRow, Commit, Group, Journal, OutcomeR
 from taskgrid.model import JobNumber, Token, WorkerId
 from taskgrid.scheduler import checkpoint, workers
 from taskgrid.scheduler.state import Change, Core, Job, Limits
+from taskgrid.scheduler.submit import lowered_mark
 from taskgrid.transport.protocol import Peer
 
 _CHECKPOINT_EVERY = 10_000
@@ -220,6 +221,11 @@ class Engine:
         for waiting in self._for_job.values():
             if waiter in waiting:
                 waiting.remove(waiter)
+
+    def lower_marks(self) -> None:
+        """Let the next start know which tasks were never leased: only a crash leaves those in doubt."""
+        with self.lock:
+            self.append([change for job in self.core.active.values() if (change := lowered_mark(self.core, job))])
 
     def hush(self) -> None:
         """End every long poll: the master is about to leave."""

@@ -49,7 +49,7 @@ class Master:
     """Owns everything that a master runs on."""
 
     def __init__(self, settings: MasterSettings) -> None:
-        self.key_file = settings.key_file or make_key_files(config_folder())
+        self.key_file = _key_file(settings.key_file)
         keys = KeyTable.load(self.key_file)
         self.journal: Journal = open_journal(settings.journal, Durability(settings.durability))
         try:
@@ -84,6 +84,7 @@ class Master:
         if self.stock:
             self.stock.stop(_STOP_WITHIN / 2)
         self.engine.hush()
+        self.engine.lower_marks()
         self.server.stop(_STOP_WITHIN)
         self.upkeep.stop(_STOP_WITHIN)
         self.journal.close()
@@ -104,6 +105,12 @@ def run_master(settings: MasterSettings, *, ready: Callable[[Ready], None]) -> i
         master.stop()
         _log.info("master.stopped")
     return 0
+
+
+def _key_file(named: Path | None) -> Path:
+    if named is not None and named.exists():
+        return named  # a container's secret: what lies beside it is not ours to make
+    return make_key_files(named.parent, first=named.name) if named else make_key_files(config_folder())
 
 
 def _limits(settings: MasterSettings) -> Limits:

@@ -197,10 +197,11 @@ def _bundle(grant: leasing.Grant, runs: tuple[tuple[int, int], ...]) -> Bundle:
         job=grant.job.number,
         function=spec.function,
         runs=runs,
-        options=spec.options,
-        code=spec.code.version,
+        options=grant.options,
+        code="" if grant.job.any_code else spec.code.version,
         attempts=grant.attempts,
         alone=grant.alone,
+        retries=grant.job.retries,
     )
 
 

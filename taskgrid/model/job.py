@@ -49,6 +49,11 @@ class TaskOptions(Model):
     alone: bool = False
     """At most one attempt may run at any time: a worker out of touch kills it at its margin."""
 
+    def over(self, declared: Self) -> Self:
+        """Return these options where they differ from the defaults, and else what the function declares."""
+        said = {name: value for name, value in self if value != type(self).model_fields[name].default}
+        return declared.model_copy(update=said)
+
 
 class CodeVersion(Model):
     """Whose code a job means, or a worker offers."""

@@ -170,6 +170,7 @@ def _retry(job: Job, record: Retried) -> None:
     if job.delayed:
         _forget_delays(job, record.runs)
     job.any_code = True
+    job.retries += 1
     job.ended_at = None
 
 

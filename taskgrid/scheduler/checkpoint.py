@@ -49,6 +49,7 @@ class _Head(Model):
     sealed: bool
     abandoned: bool
     any_code: bool
+    retries: int = 0
     mark: int
     mark_record: int
     again: tuple[Run, ...]
@@ -71,6 +72,7 @@ def dump(job: Job) -> bytes:
         sealed=job.sealed,
         abandoned=job.abandoned,
         any_code=job.any_code,
+        retries=job.retries,
         mark=job.mark,
         mark_record=job.mark_record,
         again=job.again.runs(),
@@ -93,7 +95,8 @@ def load(body: bytes) -> Job:
     job.counts = [job.states.count(state) for state in range(len(STATE))]
     job.ended_at, job.sealed, job.abandoned = head.ended_at, head.sealed, head.abandoned
     job.next_ordinal, job.next_record, job.next_sequence = head.next_ordinal, head.next_record, head.next_sequence
-    job.any_code, job.mark, job.mark_record = head.any_code, head.mark, head.mark_record
+    job.any_code, job.retries = head.any_code, head.retries
+    job.mark, job.mark_record = head.mark, head.mark_record
     job.again, job.singles, job.elsewhere = RunSet(head.again), RunSet(head.singles), dict(head.elsewhere)
     job.delayed = list(head.delayed)
     heapq.heapify(job.delayed)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from taskgrid.lifecycle import BYTE, TaskEvent, TaskState
-from taskgrid.model import Leased, Run, WorkerId
+from taskgrid.model import Leased, Run, TaskOptions, WorkerId
 from taskgrid.scheduler.apply import commit
 from taskgrid.scheduler.runs import RunSet, count
 from taskgrid.scheduler.state import Change, Core, Job, Lease, Worker
@@ -34,6 +34,7 @@ class Grant:
     """As granted: the lease itself may lose some before the answer leaves."""
     attempts: tuple[tuple[int, int], ...]
     """(task, attempt) where the attempt isn't the first."""
+    options: TaskOptions
     alone: bool
 
 
@@ -80,6 +81,12 @@ def may_run(job: Job, worker: Worker) -> bool:
     return job.any_code or not job.spec.code.version or offered.version == job.spec.code.version
 
 
+def options_for(job: Job, worker: Worker | None) -> TaskOptions:
+    """Return the job's options, and where it says nothing those that the worker's function declares."""
+    declared = worker.declared.get(job.spec.function) if worker else None
+    return job.spec.options.over(declared) if declared else job.spec.options
+
+
 def is_suspected(job: Job, worker: Worker) -> bool:
     """Say whether the job's tasks fail on this worker while they succeed on others."""
     return worker.streaks.get(job.number, 0) >= _SUSPECT_AFTER and bool(job.succeeded_on - {worker.id})
@@ -97,7 +104,7 @@ def _turn(core: Core, job: Job) -> tuple[float, ...]:
 
 def _same_again(core: Core, worker: Worker) -> Leases:
     held = [core.leases[token] for token in worker.granted if token in core.leases]
-    answer = Leases(grants=[_as_grant(core.jobs[lease.job], lease) for lease in held if lease.job in core.jobs])
+    answer = Leases(grants=[_as_grant(core.jobs[lease.job], lease, worker) for lease in held if lease.job in core.jobs])
     for grant in answer.grants:
         answer.rests_on[grant.job] = grant.job.next_record - 1
     return answer
@@ -114,7 +121,7 @@ def _grant(core: Core, job: Job, worker: Worker, answer: Leases, now: float) -> 
     if past:
         answer.changes.append(commit(core, job, _leased(job, lease, past)))
         answer.rests_on[job] = job.next_record - 1
-    answer.grants.append(_as_grant(job, lease))
+    answer.grants.append(_as_grant(job, lease, worker))
     return True
 
 
@@ -138,7 +145,7 @@ def _leased(job: Job, lease: Lease, runs: Sequence[Run]) -> Leased:
     return Leased(token=lease.token, runs=tuple(runs), alone=alone, tries=tries)
 
 
-def _as_grant(job: Job, lease: Lease) -> Grant:
+def _as_grant(job: Job, lease: Lease, worker: Worker) -> Grant:
     attempts: tuple[tuple[int, int], ...] = ()
     if job.trails:
         attempts = tuple(
@@ -149,9 +156,8 @@ def _as_grant(job: Job, lease: Lease) -> Grant:
         )
     first = next(iter(lease.runs), (0, 0))[0]
     trail = job.trails.get(first)
-    return Grant(
-        job, lease, lease.runs.runs(), attempts, alone=lease.granted == 1 and trail is not None and trail.alone
-    )
+    alone = lease.granted == 1 and trail is not None and trail.alone
+    return Grant(job, lease, lease.runs.runs(), attempts, options_for(job, worker), alone)
 
 
 def _take_past(core: Core, job: Job, worker: Worker) -> list[Run]:

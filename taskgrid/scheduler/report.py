@@ -14,7 +14,7 @@ from itertools import groupby
 from taskgrid.lifecycle import BYTE, ENDED, STATE, TaskState
 from taskgrid.model import Cause, JobNumber, Reported, Run, SecondTry, Token, Verdict, WorkerId
 from taskgrid.scheduler.apply import commit, ended_rows
-from taskgrid.scheduler.lease import other_host
+from taskgrid.scheduler.lease import options_for, other_host
 from taskgrid.scheduler.runs import as_runs, count, subtract
 from taskgrid.scheduler.state import Change, Core, Job, Lease, Row, Trail, Worker
 
@@ -144,7 +144,7 @@ def _second_try(
 ) -> SecondTry | None:
     """Decide on another attempt: each cause has its own count."""
     trail = job.trails.get(index) or Trail()
-    options = job.spec.options
+    options = options_for(job, worker)
     again = SecondTry(index=index, cause=fault.cause, due_at=0.0, summary=fault.summary[:200])
     match fault.cause:
         case Cause.ERROR:

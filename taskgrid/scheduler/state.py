@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from taskgrid.lifecycle import BYTE, STATE, TaskEvent, TaskState, advance
-from taskgrid.model import CodeVersion, Epoch, JobId, JobNumber, JobSpec, Record, Run, Token, WorkerId
+from taskgrid.model import CodeVersion, Epoch, JobId, JobNumber, JobSpec, Record, Run, TaskOptions, Token, WorkerId
 from taskgrid.scheduler.durations import Durations
 from taskgrid.scheduler.runs import RunSet
 
@@ -121,6 +121,8 @@ class Worker:
     leases: dict[Token, Lease] = field(default_factory=dict)
     streaks: dict[JobNumber, int] = field(default_factory=dict)
     """Failed attempts in a row, by job."""
+    declared: Mapping[str, TaskOptions] = field(default_factory=dict)
+    """Options that its functions declare, where they declare any."""
     rechecked: set[JobNumber] = field(default_factory=set)
     """Jobs for whose code it was asked to look again."""
     done: int = 0
@@ -141,11 +143,12 @@ class Job:
         self.next_ordinal = self.next_record = 0
         self.next_sequence = 1
         self.sealed = self.abandoned = self.any_code = False
+        self.retries = 0
         self.ended_at: float | None = None
         self.mark = 0
         self.mark_record = -1
         self.marked_at = 0.0
-        self.mark_step = 64
+        self.mark_step = 16
         self.cursor = 0
         self.again = RunSet()
         self.singles = RunSet()

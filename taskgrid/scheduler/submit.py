@@ -15,7 +15,7 @@ from taskgrid.scheduler.apply import commit
 from taskgrid.scheduler.state import Change, Core, Job
 
 _FASTEST_STEP = 1 << 16
-_SLOWEST_STEP = 64
+_SLOWEST_STEP = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,11 @@ def next_mark(job: Job, cursor: int, now: float) -> Marked | None:
         job.mark_step = max(job.mark_step // 2, _SLOWEST_STEP)
     job.marked_at = now
     return Marked(mark=min(job.total, cursor + job.mark_step))
+
+
+def lowered_mark(core: Core, job: Job) -> Change | None:
+    """Put the mark back to the cursor, when nothing will be leased any more in this epoch; None if it is there."""
+    return commit(core, job, Marked(mark=job.cursor)) if job.mark > job.cursor else None
 
 
 def _twin(core: Core, chunk: Chunk) -> Job | None:

@@ -24,12 +24,22 @@ def job_view(job: Job) -> JobView:
         sealed=job.sealed,
         abandoned=job.abandoned,
         complete=ended,
-        counts={state: number for state, number in zip(STATE, job.committed_counts, strict=True) if number},
+        counts=counts(job),
         total=sum(job.committed_counts),
         sequence=job.committed_sequence,
         refused_reports=job.refused,
         task_seconds=job.durations.quantile(0.9),
     )
+
+
+def counts(job: Job) -> dict[TaskState, int]:
+    """Count tasks by state: which have ended as committed, and where the others stand as of now."""
+    queued, delayed, leased, *ended = job.committed_counts
+    live = queued + delayed + leased
+    leased = min(job.counts[2], live)
+    delayed = min(job.counts[1], live - leased)
+    shown = (live - leased - delayed, delayed, leased, *ended)
+    return {state: number for state, number in zip(STATE, shown, strict=True) if number}
 
 
 def worker_view(core: Core, worker: Worker) -> WorkerView:

@@ -59,4 +59,4 @@ class Repertoire:
         if self._any_function:
             return (ANYTHING,)
         found = offers_in_subprocess(self.modules, self._settings.path, main=self._main)
-        return tuple(Offer(function=name, code=code) for name, code, _ in found)
+        return tuple(Offer(function=name, code=code, options=options) for name, code, options in found)

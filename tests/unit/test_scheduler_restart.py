@@ -105,7 +105,7 @@ def test_a_checkpoint_in_the_middle_of_a_job_loses_nothing() -> None:
     scene.core = scene._core()
     checkpoint.restore(scene.core, stored, scene.now)
     assert states(stored) == ["succeeded", "delayed", *["queued"] * 18]
-    assert list(stored.doubt) == [(2, 20)]
+    assert list(stored.doubt) == [(2, 16)]
 
 
 def test_a_suspect_that_nobody_came_for_is_charged_and_one_in_a_bundle_is_not() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskgrid.model import CodeVersion, JobId, JobNumber, JobView, Run, TaskView, WorkerId, WorkerView
+from taskgrid.model import CodeVersion, JobId, JobNumber, JobView, Run, TaskOptions, TaskView, WorkerId, WorkerView
 from taskgrid.transport.protocol.frame import Message
 
 
@@ -11,6 +11,8 @@ class Offer(Message):
 
     function: str
     code: CodeVersion = CodeVersion()
+    options: TaskOptions = TaskOptions()
+    """What the function declares: holds where a submission says nothing else."""
 
 
 class EnlistRequest(Message):

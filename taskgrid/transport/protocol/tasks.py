@@ -59,6 +59,8 @@ class Bundle(Message):
     """(task, attempt) where the attempt isn't the first."""
     alone: bool = False
     """The only task of its bundle because its forerunners crashed or vanished."""
+    retries: int = 0
+    """How often the job was retried: at each new count its worker goes on with the files as they are then."""
 
     @property
     def count(self) -> int:
