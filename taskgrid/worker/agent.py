@@ -82,7 +82,13 @@ class Agent:
             wake=wake,
         )
         self._leaser = Leaser(
-            self.id, manager.get_task_queue(), self._pool, self._ledger, self._beat, on_trouble=self.trouble
+            self.id,
+            manager.get_task_queue(),
+            self._pool,
+            self._ledger,
+            self._beat,
+            on_retried=self.retried,
+            on_trouble=self.trouble,
         )
         self._reporter = Reporter(self.id, manager.get_result_queue(), self._ledger, self.trouble)
 
@@ -112,15 +118,26 @@ class Agent:
         threading.Thread(target=self._look_again, args=(rechecks,), name="recheck", daemon=True).start()
 
     def _look_again(self, rechecks: Sequence[Recheck]) -> None:
-        try:
-            changed = self._repertoire.look_again()
-        except TaskGridError as error:
-            log.warning("code.unusable", why=str(error))
-            return
-        if changed:
+        if self._has_other_code():
             log.info("code.changed", functions=[recheck.function for recheck in rechecks])
             self._pool.replace()
             self._beat.enlist_again()
+
+    def retried(self) -> None:
+        """Replace the children, so that what somebody brought back runs with the files as they are now."""
+        changed = self._has_other_code()
+        if changed is not None:
+            self._pool.replace()
+        if changed:
+            self._beat.enlist_again()
+
+    def _has_other_code(self) -> bool | None:
+        """Say whether the files differ from what is offered; None if they can't be used."""
+        try:
+            return self._repertoire.look_again()
+        except TaskGridError as error:
+            log.warning("code.unusable", why=str(error))
+            return None
 
     def _pool_ended(self, error: TaskGridError | None) -> None:
         self._error = self._error or error

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
 
 from taskgrid.errors import NotLetIn, TaskGridError, VersionMismatch
-from taskgrid.model import WorkerId, new_id
+from taskgrid.model import JobNumber, WorkerId, new_id
 from taskgrid.transport.channel import ChannelClosed
-from taskgrid.transport.protocol import LeaseRequest
+from taskgrid.transport.protocol import Bundle, LeaseRequest
 from taskgrid.transport.proxies import TaskQueue
 from taskgrid.worker.beat import Beat
 from taskgrid.worker.ledger import Ledger
@@ -42,14 +42,18 @@ class Leaser:
         ledger: Ledger,
         beat: Beat,
         *,
+        on_retried: Callable[[], None],
         on_trouble: Callable[[TaskGridError], None],
     ) -> None:
+        """Ask for `worker`; `on_retried` is called before tasks run that somebody brought back."""
         self._worker = worker
         self._queue = queue
         self._pool = pool
         self._ledger = ledger
         self._beat = beat
+        self._on_retried = on_retried
         self._on_trouble = on_trouble
+        self._retries: dict[JobNumber, int] = {}
         self._generation = 0
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="leaser", daemon=True)
@@ -89,6 +93,7 @@ class Leaser:
         asked_at = time.monotonic()
         reply, parts = self._queue.lease(request)
         if reply.bundles:
+            self._note_retries(reply.bundles)
             self._pool.accept(self._ledger.enter(reply.bundles, parts, asked_at, reply.ttl))
         if not reply.known:
             self._beat.is_unknown()
@@ -96,3 +101,9 @@ class Leaser:
             self._beat.soon()
         self._generation = self._queue.generation
         self._beat.recheck(reply.recheck)
+
+    def _note_retries(self, bundles: Sequence[Bundle]) -> None:
+        known, told = self._retries, {bundle.job: bundle.retries for bundle in bundles if bundle.retries}
+        if any(known.get(job) != retries for job, retries in told.items()):
+            known.update(told)
+            self._on_retried()
