@@ -6,7 +6,9 @@ table, so that no two threads ever resolve one.
 
 from __future__ import annotations
 
+from collections import deque
 from concurrent.futures import CancelledError, Future
+from threading import Condition, RLock
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -22,12 +24,54 @@ class Owner(Protocol):
         """Return a task's address, empty before its job has a number."""
 
 
+class _LightCondition(Condition):
+    """A condition of three objects instead of ten.
+
+    Each future has one, few are ever waited on, and a burst of futures is mostly paid to the garbage
+    collector: this halves the price of `submit`.
+    """
+
+    _waiters: Any = ()
+
+    def __init__(self) -> None:
+        self._lock: Any = RLock()
+
+    def acquire(self, *how: Any, **named: Any) -> bool:
+        taken: bool = self._lock.acquire(*how, **named)
+        return taken
+
+    def release(self) -> None:
+        self._lock.release()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if not self._waiters:
+            self._waiters = deque()
+        return super().wait(timeout)
+
+    # What Condition asks of its lock, bound there at each making.
+
+    def _is_owned(self) -> bool:
+        owned: bool = self._lock._is_owned()  # noqa: SLF001  # what Condition itself asks
+        return owned
+
+    def _release_save(self) -> Any:
+        return self._lock._release_save()  # noqa: SLF001  # what Condition itself asks
+
+    def _acquire_restore(self, state: Any) -> None:
+        self._lock._acquire_restore(state)  # noqa: SLF001  # what Condition itself asks
+
+
 class TaskFuture(Future[T]):
     """The result of one `Grid.submit`."""
 
-    def __init__(self, owner: Owner) -> None:
+    _condition: Condition
+
+    def __init__(self, owner: Owner, payload: bytes) -> None:
         super().__init__()
+        self._condition = _LightCondition()
         self.owner = owner
+        self.payload = payload
+        """The arguments as one line of JSON."""
         self.index: int | None = None
         """The task's index in its job, once it is numbered."""
 

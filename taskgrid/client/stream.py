@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import wait
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from taskgrid.client.control import Control, as_runs
 from taskgrid.client.future import TaskFuture
@@ -29,20 +29,13 @@ MOST = 1_000_000
 """Tasks of one stream; the next call opens another job, so that the master can forget this one."""
 
 
-class Pending(NamedTuple):
-    """A call that was not accepted yet."""
-
-    line: bytes
-    future: TaskFuture[Any]
-
-
 class Keeper(Protocol):
     """What a stream tells whoever holds it."""
 
     def notice(self, stream: Stream) -> None:
         """Hear that something is to be sent."""
 
-    def moved(self, stream: Stream, calls: list[Pending]) -> None:
+    def moved(self, stream: Stream, calls: list[TaskFuture[Any]]) -> None:
         """Take the calls of a stream whose job was closed by the master."""
 
     def ended(self, stream: Stream) -> None:
@@ -59,15 +52,16 @@ class Stream:
         self._codec = codec
         self._link = link
         self._keeper = keeper
-        self._changed = threading.Condition(threading.Lock())
-        self._gathered: list[Pending] = []
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._gathered: list[TaskFuture[Any]] = []
         self._sent: dict[int, TaskFuture[Any]] = {}
         self._made = 0  # calls numbered
         self._accepted = 0  # of these, in the journal
         self._noticed = False
         self._open = True
         self._over = False  # nothing more will be accepted
-        self._error: TaskGridError | None = None
+        self._error: Exception | None = None
         self._collector: threading.Thread | None = None
 
     @property
@@ -80,12 +74,12 @@ class Stream:
         """Whether a future waits for its result."""
         return bool(self._gathered or self._sent)
 
-    def add(self, call: Pending) -> bool:
+    def add(self, call: TaskFuture[Any]) -> bool:
         """Gather one call; False if the stream was closed meanwhile."""
-        with self._changed:
+        with self._lock:
             if not self._open:
                 return False
-            call.future.owner = self
+            call.owner = self
             self._gathered.append(call)
             if self._made + len(self._gathered) >= MOST:
                 self._open = False
@@ -114,20 +108,20 @@ class Stream:
             self._send(proxy, taken)
             if closing:
                 self._seal(proxy)
-        except TaskGridError as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, somebody waits for these futures
             self._refused(taken[self._accepted - first :], error)
 
-    def _number(self) -> list[Pending]:
+    def _number(self) -> list[TaskFuture[Any]]:
         taken, self._gathered = self._gathered, []
-        for index, (_, future) in enumerate(taken, self._made):
+        for index, future in enumerate(taken, self._made):
             future.index = index
             self._sent[index] = future
         self._made += len(taken)
         return taken
 
-    def _send(self, proxy: TaskQueue, taken: list[Pending]) -> None:
+    def _send(self, proxy: TaskQueue, taken: list[TaskFuture[Any]]) -> None:
         for start in range(0, len(taken), BATCH):
-            for chunk in cut([each.line for each in taken[start : start + BATCH]]):
+            for chunk in cut([each.payload for each in taken[start : start + BATCH]]):
                 self.upload.send(proxy, chunk)
                 with self._changed:
                     self._accepted += chunk.count
@@ -140,12 +134,12 @@ class Stream:
         else:
             self.upload.seal(proxy)
 
-    def _refused(self, lost: list[Pending], error: TaskGridError) -> None:
+    def _refused(self, lost: list[TaskFuture[Any]], error: Exception) -> None:
         """Close. Calls that were not accepted go to another job if this one was closed, else they fail."""
         moves = isinstance(error, ChunkRefused) and self.upload.number is not None
         with self._changed:
             self._open, self._over = False, True
-            for _, future in lost:
+            for future in lost:
                 self._sent.pop(future.index or 0, None)
             lost += self._gathered
             self._gathered = []
@@ -153,7 +147,7 @@ class Stream:
         if moves:
             self._keeper.moved(self, lost)
         else:
-            _fail([future for _, future in lost], error)
+            _fail(lost, error)
         with self._changed:
             self._changed.notify_all()
         if self._collector is None:
@@ -172,8 +166,8 @@ class Stream:
             for reply, parts in replies(self._link, self.upload.job, Order.ARRIVAL):
                 for row, part in zip(reply.rows, parts, strict=True):
                     self._resolve(row, part)
-            left: TaskGridError = TaskGridError(f"job {self.upload.number} ended without this task's result")
-        except TaskGridError as error:
+            left: Exception = TaskGridError(f"job {self.upload.number} ended without this task's result")
+        except Exception as error:  # noqa: BLE001  # likewise
             left = error
         with self._changed:
             self._open = False
@@ -181,11 +175,14 @@ class Stream:
         self._keeper.ended(self)
 
     def _resolve(self, row: OutcomeRun, part: bytes) -> None:
-        outcomes = decode(self._codec, self.upload.number or JobNumber(0), row, part).outcomes
-        for index, outcome in enumerate(outcomes, row.first):
+        batch = decode(self._codec, self.upload.number or JobNumber(0), row, part)
+        for index, outcome in enumerate(batch.outcomes, row.first):
             # Nobody waits for it if it was retried, or given before the cursor was set back.
             if future := self._sent.pop(index, None):
-                future.resolve(outcome)
+                if batch.mixed:
+                    future.resolve(outcome)
+                else:
+                    future.set_result(outcome)
 
     def join(self, within: float | None = None) -> None:
         """Wait until every result is there."""
@@ -225,7 +222,7 @@ class Stream:
 
     def _withdraw(self, future: TaskFuture[Any]) -> bool:
         with self._changed:
-            at = next((at for at, call in enumerate(self._gathered) if call.future is future), None)
+            at = next((at for at, call in enumerate(self._gathered) if call is future), None)
             if at is None:
                 return False
             del self._gathered[at]
@@ -243,7 +240,7 @@ class Stream:
         with self._changed:
             gathered, self._gathered = self._gathered, []
             self._changed.notify_all()
-        for _, future in gathered:
+        for future in gathered:
             future.end_cancelled()
         with self._changed:
             self._changed.wait_for(lambda: self._over or self._accepted >= self._made)
@@ -252,6 +249,6 @@ class Stream:
                 taken.end_cancelled()
 
 
-def _fail(futures: list[TaskFuture[Any]], error: TaskGridError) -> None:
+def _fail(futures: list[TaskFuture[Any]], error: Exception) -> None:
     for future in futures:
         future.resolve(error)

@@ -11,7 +11,7 @@ from taskgrid.client.beat import Beat
 from taskgrid.client.callee import Callee
 from taskgrid.client.future import TaskFuture
 from taskgrid.client.link import Link
-from taskgrid.client.stream import Pending, Stream
+from taskgrid.client.stream import Stream
 from taskgrid.errors import TaskGridError
 
 _TICK = 10.0
@@ -36,11 +36,10 @@ class Streams:
     def submit(self, callee: Callee, line: bytes) -> TaskFuture[Any]:
         """Gather a call; `line` is its payload."""
         stream = self._current.get(callee) or self._open(callee)
-        future: TaskFuture[Any] = TaskFuture(stream)
-        call = Pending(line, future)
+        call: TaskFuture[Any] = TaskFuture(stream, line)
         while not stream.add(call):
             stream = self._open(callee)
-        return future
+        return call
 
     def _open(self, callee: Callee) -> Stream:
         with self._lock:
@@ -66,11 +65,11 @@ class Streams:
         """Hear that something is to be sent."""
         self._work.put(stream)
 
-    def moved(self, stream: Stream, calls: list[Pending]) -> None:
+    def moved(self, stream: Stream, calls: list[TaskFuture[Any]]) -> None:
         """Put the calls of a job that was closed into another."""
         callee = self._callees[stream]
         for call in calls:
-            call.future.index = None
+            call.index = None
             while not self._open(callee).add(call):
                 pass
 
