@@ -124,9 +124,11 @@ class Engine:
         with self.lock:
             for number, record in positions if commit is Commit.COMMITTED else ():
                 if job := self.core.jobs.get(number):
+                    before = job.committed_sequence
                     job.committed(record)
                     self._keep(job)
-                    self._wake_job(number)
+                    if job.committed_sequence != before or job.committed_ended:
+                        self._wake_job(number)  # else there is nothing new to fetch
             self.wake_if_work()
         ticket.fulfil()
 

@@ -10,7 +10,7 @@ from taskgrid.model import JobId, Run, Verdict
 from taskgrid.scheduler import report as reporting
 from taskgrid.scheduler.runs import count
 from taskgrid.scheduler.state import Change, Job
-from taskgrid.scheduler.view import job_view
+from taskgrid.scheduler.view import is_complete, job_view
 from taskgrid.transport.protocol import (
     CUT,
     Cursor,
@@ -75,23 +75,27 @@ class ResultQueue:
         while True:
             with engine.lock:
                 job = self._job(request.job)
-                view = job_view(job)
+                complete = is_complete(job)
                 position = self._position(job, request)
                 seen = job.committed_sequence
                 stop = self._stop(job, request.order, position)
             rows, given, after = self._read(job, request, position, stop) if position < stop else ([], [], position)
             left = deadline - engine.now()
-            if rows or view.complete or left <= 0:
+            if rows or complete or left <= 0:
                 break
             with engine.lock:
                 if engine.is_gone(peer):
                     break
-                if job.committed_sequence != seen or job_view(job).complete:
+                if job.committed_sequence != seen or is_complete(job):
                     continue  # there was a commit since we looked
                 engine.sleep_for_job(waiter, job)
             if not waiter.event.wait(left):
                 with engine.lock:
                     engine.forget_waiter(waiter)
+        with engine.lock:
+            view = job_view(job)
+        # As of the read: who is told that the job is complete has seen all of it.
+        view = view if complete else view.model_copy(update={"complete": False, "ended_at": None})
         cursor = Cursor(epoch=engine.core.epoch.number, position=after)
         return FetchReply(rows=tuple(rows), cursor=cursor, job=view), tuple(given)
 

@@ -8,9 +8,14 @@ from taskgrid.scheduler.lease import is_suspected
 from taskgrid.scheduler.state import Core, Job, Worker
 
 
+def is_complete(job: Job) -> bool:
+    """Say whether the job has ended, and every outcome of it is committed."""
+    return job.committed_ended and job.committed_sequence == job.next_sequence - 1
+
+
 def job_view(job: Job) -> JobView:
     """Show a job."""
-    ended = job.committed_ended and job.committed_sequence == job.next_sequence - 1
+    ended = is_complete(job)
     return JobView(
         id=job.id,
         number=job.number,
