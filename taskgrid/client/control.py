@@ -31,7 +31,7 @@ class Control:
         self._proxy = proxy
 
     def jobs(self, *selectors: Selector, limit: int = 1000) -> tuple[JobView, ...]:
-        """Return the jobs selected, newest `limit` at most; without a selector, all."""
+        """Return the jobs selected, in order of number, the newest `limit` at most; without a selector, all."""
         request = SelectRequest(selectors=selectors or (Selector(all=True),), limit=limit)
         return self._proxy.jobs(request)[0].jobs
 

@@ -196,7 +196,7 @@ class Grid(Executor):
         return Job(self._link, JobId(view.id), JobNumber(view.number), codec, name=view.name)
 
     def jobs(self, limit: int = 1000) -> tuple[JobView, ...]:
-        """Return the jobs that the master knows, newest first, `limit` at most."""
+        """Return the jobs that the master knows, in order of number, the newest `limit` at most."""
         return self.control.jobs(limit=limit)
 
     def _callee(self, function: Function) -> Callee:

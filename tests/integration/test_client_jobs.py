@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from pathlib import Path
@@ -159,3 +160,15 @@ def test_payloads_can_be_shown_beside_results(grid: Grid) -> None:
     """A failed task's arguments are there to look at."""
     job = grid.submit_job(same, range(10))
     assert list(job.payloads((3, 6))) == [b"[3]", b"[4]", b"[5]"]
+
+
+def test_an_iteration_dropped_inside_a_cycle_spoils_no_later_one(grid: Grid) -> None:
+    """Its connection is used again, whoever gave it back."""
+    job = grid.submit_job(same, range(10))
+    results = job.results()
+    assert next(results) == 0
+    cycle: list[object] = [results]
+    cycle.append(cycle)
+    del results, cycle
+    gc.collect()
+    assert list(job.results()) == list(range(10))
