@@ -82,22 +82,17 @@ class Control:
         """Take back those tasks of `runs` that no worker holds; yield which."""
         for part in _pages(runs):
             waiting = [view.index for view in self.tasks(job, part) if view.state in _WAITING]
-            if waiting:
-                self.cancel(Selector(job=job, runs=as_runs(waiting)))
-            yield from waiting
+            if waiting and self._cancel_unleased(job, as_runs(waiting)):
+                taken = {view.index for view in self.tasks(job, as_runs(waiting)) if view.state is TaskState.CANCELLED}
+                yield from (index for index in waiting if index in taken)
 
     def cancel_unleased(self, job: JobId, index: int) -> bool:
-        """Take back one task if no worker holds it; say whether it was so.
+        """Take back one task if no worker holds it; say whether it was so. The master decides in one step."""
+        return self._cancel_unleased(job, ((index, index + 1),)) > 0
 
-        A worker may get it between the question and the cancel: it is cancelled then, but the
-        answer is False, since its function may have begun.
-        """
-        (before,) = self.tasks(job, [(index, index + 1)])
-        if before.state not in _WAITING:
-            return False
-        self.cancel(Selector(job=job, runs=((index, index + 1),)))
-        (after,) = self.tasks(job, [(index, index + 1)])
-        return after.state is TaskState.CANCELLED and after.attempts == before.attempts
+    def _cancel_unleased(self, job: JobId, runs: tuple[Run, ...]) -> int:
+        request = SelectRequest(selectors=(Selector(job=job, runs=runs),), only_queued=True)
+        return sum(each.tasks for each in self._proxy.cancel(request)[0].touched)
 
 
 def as_runs(indices: Sequence[int]) -> tuple[Run, ...]:

@@ -14,14 +14,15 @@ import threading
 from concurrent.futures import wait
 from typing import Any, Protocol
 
+from taskgrid.client.callee import Callee
 from taskgrid.client.control import Control, as_runs
 from taskgrid.client.future import TaskFuture
 from taskgrid.client.link import Link
-from taskgrid.client.outcomes import Codec, decode
+from taskgrid.client.outcomes import decode
 from taskgrid.client.results import replies
 from taskgrid.client.upload import BATCH, Upload, cut
 from taskgrid.errors import ChunkRefused, TaskGridError
-from taskgrid.model import JobNumber, JobSpec
+from taskgrid.model import JobNumber
 from taskgrid.transport.protocol import Order, OutcomeRun
 from taskgrid.transport.proxies import TaskQueue
 
@@ -45,11 +46,12 @@ class Keeper(Protocol):
 class Stream:
     """The open job of one function."""
 
-    def __init__(self, spec: JobSpec, codec: Codec, link: Link, keeper: Keeper) -> None:
-        self.upload = Upload(spec)
+    def __init__(self, callee: Callee, link: Link, keeper: Keeper) -> None:
+        self.callee = callee
+        self.upload = Upload(callee.spec())
         self.idle = 0
         """Ticks of the flusher since something was sent."""
-        self._codec = codec
+        self._codec = callee.codec
         self._link = link
         self._keeper = keeper
         self._lock = threading.Lock()
@@ -62,6 +64,7 @@ class Stream:
         self._open = True
         self._over = False  # nothing more will be accepted
         self._error: Exception | None = None
+        self._left: Exception | None = None  # what ended the collector: calls that were accepted get it
         self._collector: threading.Thread | None = None
 
     @property
@@ -110,6 +113,7 @@ class Stream:
                 self._seal(proxy)
         except Exception as error:  # noqa: BLE001  # whatever it is, somebody waits for these futures
             self._refused(taken[self._accepted - first :], error)
+        self._fail_left()
 
     def _number(self) -> list[TaskFuture[Any]]:
         taken, self._gathered = self._gathered, []
@@ -170,9 +174,17 @@ class Stream:
         except Exception as error:  # noqa: BLE001  # likewise
             left = error
         with self._changed:
-            self._open = False
-        _fail([future for index in list(self._sent) if (future := self._sent.pop(index, None)) is not None], left)
+            self._open, self._left = False, left
+        self._fail_left()
         self._keeper.ended(self)
+
+    def _fail_left(self) -> None:
+        """Once the collector has ended: fail what was accepted. The rest is in the flusher's hand, and its business."""
+        with self._changed:
+            accepted = [index for index in self._sent if index < self._accepted] if self._left else []
+            lost = [self._sent.pop(index) for index in accepted]
+        if self._left:
+            _fail(lost, self._left)
 
     def _resolve(self, row: OutcomeRun, part: bytes) -> None:
         batch = decode(self._codec, self.upload.number or JobNumber(0), row, part)

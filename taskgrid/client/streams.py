@@ -48,7 +48,7 @@ class Streams:
                 return stream
             if stream is not None:
                 self.notice(stream)  # to be sealed
-            stream = self._current[callee] = Stream(callee.spec(), callee.codec, self._link, self)
+            stream = self._current[callee] = Stream(callee, self._link, self)
             self._callees[stream] = callee
             self._start()
         self._beat.add(stream.upload, stream.close)
@@ -67,7 +67,7 @@ class Streams:
 
     def moved(self, stream: Stream, calls: list[TaskFuture[Any]]) -> None:
         """Put the calls of a job that was closed into another."""
-        callee = self._callees[stream]
+        callee = stream.callee
         for call in calls:
             call.index = None
             while not self._open(callee).add(call):
