@@ -158,7 +158,7 @@ def _judge(run: Run, merged: AccessSummary, truth: AccessSummary) -> int:
     problems = list(_problems(run, merged, truth))
     say("")
     say(f"{len(run.summaries)} tasks, {run.size / _MEGABYTE:,.0f} MB in {run.seconds:.1f} s: {run.pace(run.seconds)}")
-    say(f"{run.killed}; {run.ran_again} attempts had to be made again")
+    say(f"{run.killed}; attempts that had to be made again: {run.ran_again}")
     for problem in problems:
         say(f"{paint('wrong:', 'red')} {problem}")
     if not problems:

@@ -90,7 +90,7 @@ def _waiting(core: Core, job: Job, task: TaskView | None, now: float) -> _Findin
     if not matching:
         return _other_code(job, offering[0])
     if job.doubt and (task is None or task.index in job.doubt):
-        left = max(0.0, core.doubt_until - now)
+        left = max(0.0, core.doubt_ends_at(job) - now)
         why = "the master was restarted, and a worker may still hold it"
         return Reason.IN_DOUBT, f"it waits {left:.0f} s for the worker that had it", why, ""
     if job.delayed and not job.leasable:

@@ -30,6 +30,8 @@ class Limits:
 
     lease: float = 30.0
     """Seconds a lease lasts without a beat."""
+    reconnect: float = 10.0
+    """Seconds within which workers are back after a restart, backoff included: no task stays in doubt longer."""
     reconnect_grace: float = 1.0
     """Seconds a worker's leases outlive its last connection."""
     max_queued: int = 100_000_000
@@ -264,6 +266,16 @@ class Core:
         self.counter = 0
         self.ticked_at = now
         self.doubt_until = now
+
+    def doubt_ends_at(self, job: Job) -> float:
+        """Return when tasks in doubt are leased to others.
+
+        That is once their holders had time to come back; a late one costs a second execution, which
+        the fence makes harmless. A task that must not run twice at a time waits out its lease.
+        """
+        if job.spec.options.alone:
+            return self.doubt_until
+        return self.doubt_until - max(0.0, self.limits.lease - self.limits.reconnect)
 
     def new_token(self) -> Token:
         """Return a token greater than all before."""

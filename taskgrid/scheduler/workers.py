@@ -130,7 +130,7 @@ def tick(core: Core, now: float) -> Tick:
         _expire(core, lease, done, now)
     for job in list(core.active.values()):
         _fall_due(job, done, now)
-        if job.doubt and now >= core.doubt_until:
+        if job.doubt and now >= core.doubt_ends_at(job):
             _end_doubt(core, job, done, now)
     done.changes += seal_abandoned(core, now)
     return done

@@ -11,7 +11,7 @@ from taskgrid.scheduler import checkpoint
 
 
 def test_tasks_above_the_mark_go_out_at_once_and_those_below_wait() -> None:
-    """What was never leased needs no caution; what may be out waits for one lease time."""
+    """What was never leased needs no caution; what may be out waits until its holder had time to come back."""
     scene = Scene()
     job = scene.job(500)
     mark = job.mark
@@ -22,11 +22,23 @@ def test_tasks_above_the_mark_go_out_at_once_and_those_below_wait() -> None:
     (fresh,) = scene.lease(worker)
     assert fresh.runs == ((mark, mark + 1),)
     assert list(job.doubt) == [(0, mark)]
-    scene.tick(scene.limits.lease - 1.0)
+    scene.tick(scene.limits.reconnect - 1.0)
     assert job.doubt
     assert scene.tick(2.0).freed
     assert not job.doubt
     assert (0, mark) in job.again.runs()
+
+
+def test_a_task_that_must_not_run_twice_at_a_time_waits_out_its_lease() -> None:
+    """Its holder may be running it, out of touch, until its own margin."""
+    scene = Scene()
+    job = scene.job(500, alone=True)
+    scene.restart()
+    job = scene.again(job)
+    scene.tick(scene.limits.lease - 1.0)
+    assert job.doubt
+    scene.tick(2.0)
+    assert not job.doubt
 
 
 def test_a_holder_of_before_the_restart_takes_its_lease_up_again() -> None:
