@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from taskgrid import __version__
 from taskgrid.errors import Refused, UsageError
@@ -102,8 +103,8 @@ class Control:
         with self._engine.lock:
             (job,) = control.choose(core, control.Choice(job=request.job))
             runs = request.runs or control.failed_runs(job)
-            indices = [index for start, stop in runs for index in range(start, min(stop, job.total))]
-            shown = tuple(view.task_view(core, job, index) for index in indices[: request.limit])
+            indices = (index for start, stop in runs for index in range(start, min(stop, job.total)))
+            shown = tuple(view.task_view(core, job, index) for index in islice(indices, request.limit))
         return TasksReply(tasks=shown), ()
 
     def cancel(self, peer: Peer, request: SelectRequest, parts: Parts) -> tuple[TouchedReply, Parts]:

@@ -18,6 +18,9 @@ from taskgrid.settings import MasterSettings
 _TICK: Final = 0.2
 _RETENTION_EVERY: Final = 30.0
 
+_SHARE: Final = 10
+"""Of the finished jobs, a tenth is forgotten at a time while the journal is too large."""
+
 _log = structlog.get_logger()
 
 
@@ -68,7 +71,8 @@ class Upkeep:
             now = engine.now()
             due = [number for at, number in ended if now - at > settings.retention.total_seconds()]
             if not due and ended and engine.journal.size() > settings.retention_bytes:
-                due = [ended[0][1]]
+                # Not all at once: what that frees shows only once the rows are gone.
+                due = [number for _, number in ended[: max(1, len(ended) // _SHARE)]]
             for number in due:
                 self._forget_one(engine.core.jobs[number])
 
