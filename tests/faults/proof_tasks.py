@@ -53,6 +53,14 @@ def waits_for_file(path: str) -> int:
     return attempt
 
 
+def waits_for_turn(folder: str) -> int:
+    """Return the attempt's number once the folder has a file of that name."""
+    attempt = trace()
+    while not (Path(folder) / str(attempt)).exists():
+        time.sleep(0.01)
+    return attempt
+
+
 def sleeps(seconds: float) -> int:
     """Return the attempt's number after a while."""
     attempt = trace()

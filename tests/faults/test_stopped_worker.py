@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from proof_grid import SHORT_LEASE, attempts_begun, hire, traced
-from proof_tasks import waits_for_file
+from proof_tasks import waits_for_file, waits_for_turn
 from real_programs import Programs, eventually
 
 from taskgrid import Grid
@@ -40,24 +40,27 @@ def holds_nothing(grid: Grid, pid: int) -> bool:
     return any(each.pid == pid and each.connected and not each.holds for each in grid.control.workers())
 
 
-def test_a_worker_stopped_beyond_its_lease_reports_too_late_once_another_had_the_task(programs: Programs) -> None:
-    """The second attempt's outcome is the task's; the first one's is refused, or dropped before it is reported."""
-    go = programs.folder / "go"
+def test_a_worker_stopped_beyond_its_lease_can_not_end_a_task_that_another_has(programs: Programs) -> None:
+    """Its outcome comes while the second attempt runs, and is refused or dropped: the second one's counts."""
+    turns = programs.folder / "turns"
+    turns.mkdir()
     traced(programs).start_master(*SHORT_LEASE)
     stopped = hire(programs)
     with programs.grid() as grid:
-        job = grid.submit_job(waits_for_file, [str(go)])
+        job = grid.submit_job(waits_for_turn, [str(turns)])
         eventually(lambda: len(attempts_begun(programs)) == 1)
         os.kill(stopped.pid, signal.SIGSTOP)
         other = hire(programs)
         eventually(lambda: len(attempts_begun(programs)) == 2, what="another worker has the task")
-        go.touch()
-        assert list(job.results()) == [2]
+        (turns / "1").touch()
+        never(lambda: job.view().complete, 0.3)
         os.kill(stopped.pid, signal.SIGCONT)
         eventually(lambda: holds_nothing(grid, stopped.pid), what="the stopped worker lets go of the task")
+        assert state_is(job, TaskState.LEASED)
+        (turns / "2").touch()
         assert list(job.results()) == [2]
-        assert (job.view().sequence, job.view().counts) == (1, {TaskState.SUCCEEDED: 1})
-        assert grid.submit_job(waits_for_file, [str(go)] * 20).wait(20), "both go on working"
+        assert job.view().sequence == 1
+        assert grid.submit_job(waits_for_turn, [str(turns)] * 20).wait(20), "both go on working"
     assert [programs.end(worker) for worker in (stopped, other)] == [0, 0]
 
 
