@@ -86,10 +86,16 @@ def seal_abandoned(core: Core, now: float) -> list[Change]:
     ]
 
 
-def next_mark(job: Job, cursor: int, now: float) -> Marked | None:
-    """Return the mark to write before (or soon after) the cursor moves to `cursor`; None if it is far enough ahead."""
+def next_mark(job: Job, cursor: int, now: float, *, adapt: bool = True) -> Marked | None:
+    """Return the mark to write before (or soon after) the cursor moves to `cursor`; None if it is far enough ahead.
+
+    Its step adapts to how fast leases move the cursor, not to how fast chunks come: what is below the
+    mark is in doubt after a crash.
+    """
     if job.mark >= job.total or job.mark - cursor >= job.mark_step // 2:
         return None
+    if not adapt:
+        return Marked(mark=min(job.total, cursor + job.mark_step))
     if now - job.marked_at < 0.1:
         job.mark_step = min(job.mark_step * 2, _FASTEST_STEP)
     elif now - job.marked_at > 1.0:
@@ -135,7 +141,7 @@ def _accept(core: Core, job: Job, chunk: Chunk, opening: list[Record], now: floa
     job.payload_bytes = max(job.payload_bytes, chunk.size / max(chunk.count, 1))
     change = commit(core, job, *records)
     # The mark goes with the chunk while the backlog is short, so that its tasks need no second commit.
-    if mark := next_mark(job, job.cursor, now):
+    if mark := next_mark(job, job.cursor, now, adapt=False):
         change.records.extend(commit(core, job, mark).records)
     return Submitted(job, first, change)
 
