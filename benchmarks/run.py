@@ -35,6 +35,8 @@ from figures import Figure, heading
 from processes import adopt_orphans, end_all
 
 _PACKAGES = ("taskgrid", "pydantic", "pydantic-core", "typer", "cryptography")
+_LONGEST = 1800
+"""Seconds for one group: a program that ended or hangs must not hold up the rest."""
 
 
 def groups(options: argparse.Namespace) -> dict[str, Callable[[], Iterable[Figure]]]:
@@ -59,6 +61,7 @@ def main() -> int:
     options = _options()
     adopt_orphans()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGALRM, _give_up)
     facts = _environment(options)
     print(f"TaskGrid {facts['versions']['taskgrid']}, Python {facts['python']}, {facts['cpus']} cores ({facts['cpu']})")
     print(f"load {facts['load']}; median of {options.rounds} runs where a run is short\n\n{heading()}")
@@ -79,6 +82,7 @@ def _group(name: str, measure: Callable[[], Iterable[Figure]]) -> list[dict[str,
     """Measure one group; one that fails is shown and does not stop the others."""
     load = os.getloadavg()[0]
     done = []
+    signal.alarm(_LONGEST)
     try:
         for figure in measure():
             print(figure.as_row(), flush=True)
@@ -86,9 +90,14 @@ def _group(name: str, measure: Callable[[], Iterable[Figure]]) -> list[dict[str,
     except Exception as error:  # noqa: BLE001  # whatever it is, the other groups' figures are worth having
         print(f"{name}: {type(error).__name__}: {error}", flush=True)
         done.append({"group": name, "error": f"{type(error).__name__}: {error}"})
+    signal.alarm(0)
     end_all()
     print()
     return done
+
+
+def _give_up(*_: object) -> None:
+    raise TimeoutError(f"not done in {_LONGEST} s")
 
 
 def _options() -> argparse.Namespace:
