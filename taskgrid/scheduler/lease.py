@@ -215,5 +215,5 @@ def _size(core: Core, job: Job, worker: Worker) -> int:
     by_time = limits.bundle_seconds / duration
     by_growth = 4 * max(job.largest_done, 1)
     by_bytes = limits.bundle_bytes / job.payload_bytes
-    fair = math.ceil(job.leasable / (2 * max(core.slots, 1)))
+    fair = max(math.ceil(job.leasable / (2 * max(core.slots, 1))), limits.least_seconds / duration)
     return max(1, int(min(by_time, by_growth, by_bytes, fair, limits.max_bundle)))

@@ -38,6 +38,8 @@ class Limits:
     max_jobs: int = 10_000
     bundle_seconds: float = 0.075
     """Work per bundle, by a high quantile of the job's durations."""
+    least_seconds: float = 0.002
+    """Work below which a bundle is not cut for a fair share: that costs more than the uneven end it spares."""
     max_bundle: int = 4096
     """Tasks per bundle."""
     bundle_bytes: int = 1 << 20

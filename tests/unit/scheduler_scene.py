@@ -32,7 +32,7 @@ class Scene:
     """One master's core and the records that its journal would hold."""
 
     def __init__(self, limits: Limits | None = None) -> None:
-        self.limits = limits or Limits()
+        self.limits = limits or Limits(least_seconds=0.0)
         self.now = 1000.0
         self.epoch = 1
         self.records: dict[int, list[Record]] = {}

@@ -77,6 +77,20 @@ def test_no_bundle_is_more_than_a_fair_share_of_what_is_left() -> None:
     assert scene.lease(worker)[0].lease.granted >= 15, "half of the slots left: shares are larger"
 
 
+def test_a_fair_share_is_not_cut_below_what_is_worth_a_message() -> None:
+    """Four slots and few tiny tasks: one message for all of them is quicker than a fair one for each slot."""
+    scene = Scene(Limits(least_seconds=0.002))
+    worker = scene.worker("a", slots=4)
+    job = scene.job(100)
+    job.durations.add([(3, 100)])  # 12 microseconds each
+    job.largest_done = 1000
+    assert scene.lease(worker)[0].lease.granted == 100
+    slow = scene.job(100)
+    slow.durations.add([(10, 100)])  # 1.5 milliseconds each
+    slow.largest_done = 1000
+    assert scene.lease(worker)[0].lease.granted == 13
+
+
 def test_large_payloads_make_small_bundles() -> None:
     """A bundle is cut at about its bytes, whatever its time."""
     scene = Scene(Limits(bundle_bytes=40))
