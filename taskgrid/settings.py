@@ -2,7 +2,7 @@
 
 A setting comes from a flag, else `TASKGRID_*` in the environment, else `taskgrid.toml` in the
 current folder, else the user's configuration, else the default here. These models refuse nonsense;
-they read nothing themselves (`cli/` does) and know no other room.
+they read nothing themselves (`loading.py` does) and know no other room.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def master(
     flags = _flags(locals())
     _follow_parent(ends_with_parent, signal.SIGTERM)
     log_to_stderr(log)
-    from taskgrid.cli.load import load
+    from taskgrid.loading import load
     from taskgrid.master import run_master
     from taskgrid.settings import MasterSettings
 
@@ -127,7 +127,7 @@ def worker(
     flags = _flags(locals()) | {"server": servers(server)}
     _follow_parent(ends_with_parent, signal.SIGKILL)  # nobody is left for whom it could drain
     log_to_stderr(log)
-    from taskgrid.cli.load import load
+    from taskgrid.loading import load
     from taskgrid.settings import WorkerSettings
     from taskgrid.worker import run_worker
 

@@ -6,15 +6,14 @@ and whose `last` and `all` are. Renders nothing.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taskgrid.cli.load import PREFIX, config_files, load
 from taskgrid.cli.selectors import Named, to_selector
 from taskgrid.errors import UnknownJob
+from taskgrid.loading import grid_settings
 from taskgrid.settings import GridSettings
 
 if TYPE_CHECKING:
@@ -23,18 +22,12 @@ if TYPE_CHECKING:
     from taskgrid.model import JobView
     from taskgrid.transport.protocol import Selector
 
-_FOUND_WITHOUT_SETTINGS = {"server", "key_file"}
 _MOST_JOBS = 10_000
 
 
 def settings(servers: tuple[str, ...] | None, key_file: Path | None) -> GridSettings:
-    """Return the client's settings; cheap when no file and no variable has any."""
-    flags = {"server": servers, "key_file": key_file}
-    # `find_master` reads TASKGRID_SERVER and TASKGRID_KEY_FILE itself: health checks stay under 0.3 s.
-    others = [name for name in GridSettings.model_fields if name not in _FOUND_WITHOUT_SETTINGS]
-    if config_files() or any(PREFIX + name.upper() in os.environ for name in others):
-        return load(GridSettings, flags)
-    return GridSettings(server=servers or (), key_file=key_file)
+    """Return the client's settings."""
+    return grid_settings({"server": servers, "key_file": key_file})
 
 
 @contextmanager

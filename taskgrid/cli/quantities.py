@@ -1,31 +1,6 @@
-"""Durations, sizes and counts at the terminal: how they are read, and how they are shown.
-
-`30`, `30s`, `1h30m`, `7d` are durations; `500MB`, `2GiB`, `1048576` are sizes. What units there are
-`functions/quantities.py` decides; here a bare number, as every shell script writes it, is seconds or
-bytes. Knows no command and no settings model.
-"""
+"""Durations and counts at the terminal: how they are shown. They are read by `functions/quantities.py`."""
 
 from __future__ import annotations
-
-import re
-from datetime import timedelta
-from typing import Final
-
-_NUMBER: Final = re.compile(r"\s*\d+(?:\.\d+)?\s*")
-
-
-def parse_duration(text: str) -> timedelta:
-    """Read a duration; a bare number is seconds. Raises `UsageError`."""
-    from taskgrid.functions.quantities import duration
-
-    return timedelta(seconds=float(text)) if _NUMBER.fullmatch(text) else duration(text)
-
-
-def parse_size(text: str) -> int:
-    """Read a size; a bare number is bytes. Raises `UsageError`."""
-    from taskgrid.functions.quantities import size
-
-    return int(text) if text.strip().isdigit() else size(text)
 
 
 def show_duration(seconds: float) -> str:

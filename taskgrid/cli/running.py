@@ -141,7 +141,7 @@ def _spec(wish: _Wish) -> JobSpec:
 
 
 def _options(wish: _Wish) -> TaskOptions:
-    from taskgrid.cli.quantities import parse_duration, parse_size
+    from taskgrid.functions.quantities import parse_duration, parse_size
     from taskgrid.model import TaskOptions
 
     given = {

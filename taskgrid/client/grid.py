@@ -34,6 +34,7 @@ from taskgrid.client.streams import Streams
 from taskgrid.client.upload import Packer, Upload
 from taskgrid.errors import TaskGridError, UsageError
 from taskgrid.functions import NamedSignature
+from taskgrid.loading import grid_settings
 from taskgrid.model import JobId, JobNumber, JobView
 from taskgrid.settings import GridSettings
 from taskgrid.transport.protocol import Selector
@@ -50,7 +51,8 @@ class Grid(Executor):
 
     `Grid("host:port")` names the master, several if there are more; `Grid()` finds the one that
     `taskgrid join`, `master` or `up` of this user wrote, or TASKGRID_SERVER. Further settings are
-    those of `GridSettings`, by name; durations in seconds. Raises MasterUnreachable, NotLetIn or
+    those of `GridSettings`, by name; durations in seconds; what is not given here comes from
+    `TASKGRID_*` and `taskgrid.toml`, as on the command line. Raises MasterUnreachable, NotLetIn or
     VersionMismatch when no master can be used within `connect_timeout`.
     """
 
@@ -293,7 +295,7 @@ class Grid(Executor):
 
 
 def _settings(servers: tuple[str, ...], settings: GridSettings | None, changes: dict[str, Any]) -> GridSettings:
-    given = settings.model_dump() if settings is not None else {}
+    given = (settings or grid_settings()).model_dump()
     if servers:
         changes = {"server": servers, **changes}
     try:

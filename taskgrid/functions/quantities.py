@@ -26,6 +26,7 @@ _BYTES: Final = {
     "tb": 1000**4,
     "tib": 1 << 40,
 }
+_NUMBER: Final = re.compile(r"\s*\d+(?:\.\d+)?\s*")
 _PIECE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
 
 
@@ -48,6 +49,16 @@ def size(value: int | str) -> int:
     if isinstance(value, int):
         return value
     return round(_sum(value, _BYTES, "a size", "512MB or 2GiB"))
+
+
+def parse_duration(text: str) -> timedelta:
+    """Read a duration from a flag or a file, where a bare number is seconds. Raises `UsageError`."""
+    return timedelta(seconds=float(text)) if _NUMBER.fullmatch(text) else duration(text)
+
+
+def parse_size(text: str) -> int:
+    """Read a size from a flag or a file, where a bare number is bytes. Raises `UsageError`."""
+    return int(text) if text.strip().isdigit() else size(text)
 
 
 def _sum(text: str, units: dict[str, float] | dict[str, int], kind: str, examples: str) -> float:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from taskgrid.cli.load import load
 from taskgrid.errors import UsageError
+from taskgrid.loading import load
 from taskgrid.settings import GridSettings, MasterSettings, WorkerSettings
 
 
@@ -122,3 +122,14 @@ def test_settings_that_contradict_each_other_are_told() -> None:
     with pytest.raises(UsageError) as refused:
         load(MasterSettings, {"beat": "20s"})
     assert "three beats" in refused.value.why
+
+
+def test_a_grid_reads_what_the_commands_read() -> None:
+    """`Grid()` in a folder with a `taskgrid.toml` needs no argument; what it is given wins."""
+    from taskgrid.client.grid import _settings
+
+    Path("taskgrid.toml").write_text("server = ['a:1']\n[grid]\nwindow = 50\nreconnect_for = '3s'")
+    found = _settings((), None, {})
+    assert (found.server, found.window, found.reconnect_for) == (("a:1",), 50, timedelta(seconds=3))
+    given = _settings(("b:2",), None, {"window": 60})
+    assert (given.server, given.window, given.reconnect_for) == (("b:2",), 60, timedelta(seconds=3))
