@@ -93,7 +93,7 @@ def _peers(python: str, *, full: bool) -> list[Contestant]:
             "multiprocessing.Pool.map, chunksize=1", "one machine; survives nothing", "pool_map.py", "1", "30000", "500"
         ),
         peer("bare BaseManager, two queues", "survives nothing", "bare_manager.py", "4000", "300"),
-        peer("Celery with Redis", "survives its workers", "celery_redis.py", *few),
+        peer("Celery with Redis", "keeps what waits in Redis", "celery_redis.py", *few),
         peer("Dask distributed", "survives its workers", "dask_cluster.py", *few),
         peer("Ray", "survives its workers", "ray_cluster.py", *few),
     ]
