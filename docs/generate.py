@@ -52,10 +52,18 @@ def cli_page() -> str:
 
     group = get_command(app)
     context = typer.Context(group, info_name="taskgrid")
-    names = group.list_commands(context) if isinstance(group, TyperGroup) else []
-    commands = [group.get_command(context, name) for name in names] if isinstance(group, TyperGroup) else []
-    pages = [_command(command, context) for command in commands if command and not command.hidden]
-    return CLI_HEAD + "\n".join(pages)
+    return CLI_HEAD + "\n".join(_pages(group, context))
+
+
+def _pages(group: Any, context: Any) -> Iterator[str]:
+    """Yield the page of each command; a group's own goes before those of its commands."""
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if command is None or command.hidden:
+            continue
+        yield _command(command, context)
+        if isinstance(command, TyperGroup):
+            yield from _pages(command, typer.Context(command, info_name=command.name, parent=context))
 
 
 def _command(command: Any, parent: Any) -> str:
@@ -66,7 +74,7 @@ def _command(command: Any, parent: Any) -> str:
         if not getattr(option, "hidden", False) and option.name != "help"
     ]
     parts = [
-        f"## `taskgrid {command.name}`",
+        f"## `{context.command_path}`",
         _paragraphs(command.help),
         _usage(command, context),
         _table(shown, context),
@@ -80,7 +88,7 @@ def _paragraphs(text: str | None) -> str:
 
 
 def _usage(command: Any, context: Any) -> str:
-    return f"    taskgrid {command.name} {' '.join(command.collect_usage_pieces(context))}"
+    return f"    {context.command_path} {' '.join(command.collect_usage_pieces(context))}"
 
 
 def _table(options: list[Any], context: Any) -> str:

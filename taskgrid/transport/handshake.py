@@ -25,8 +25,8 @@ from typing import Final, NamedTuple
 
 from taskgrid.transport.connection import Session
 from taskgrid.transport.frames import Seal
-from taskgrid.transport.keys import KeyTable
-from taskgrid.transport.protocol import PROTOCOL_VERSIONS, Role
+from taskgrid.transport.keys import KeyTable, LiveKey
+from taskgrid.transport.protocol import PROTOCOL_VERSIONS
 from taskgrid.transport.stream import Stream, left
 from taskgrid.transport.tls import ServerTls, client_context, fingerprint
 
@@ -107,7 +107,7 @@ def greet(
     verdict = stream.read_exactly(1 + PROOF_SIZE, deadline)
     if not hmac.compare_digest(verdict, b"\x01" + agreed.server_proof):
         raise KeyRefused("the server has another key" if verdict[0] else "the server does not know this key")
-    return _session(version, frozenset(), tls=tls, sending=agreed.to_server, receiving=agreed.to_client)
+    return _session(version, None, tls=tls, sending=agreed.to_server, receiving=agreed.to_client)
 
 
 def welcome(stream: Stream, host: Host, *, deadline: float) -> Session | None:
@@ -138,10 +138,9 @@ def _let_in(stream: Stream, host: Host, said: bytes, *, version: int, deadline: 
     if found is None:
         stream.send([bytes(1 + PROOF_SIZE)], 1 + PROOF_SIZE, left(deadline))
         return None
-    key, roles = found
-    agreed = derive(key, said)
+    agreed = derive(found.key, said)
     stream.send([b"\x01", agreed.server_proof], 1 + PROOF_SIZE, left(deadline))
-    return _session(version, roles, tls=host.tls is not None, sending=agreed.to_client, receiving=agreed.to_server)
+    return _session(version, found, tls=host.tls is not None, sending=agreed.to_client, receiving=agreed.to_server)
 
 
 def _judge(version: int, host: Host, *, wishes_tls: bool) -> Answer:
@@ -163,10 +162,10 @@ def _read_answer(answer: bytes, *, tls: bool, versions: Sequence[int]) -> int:
     return int(version)
 
 
-def _session(version: int, roles: frozenset[Role], *, tls: bool, sending: bytes, receiving: bytes) -> Session:
+def _session(version: int, key: LiveKey | None, *, tls: bool, sending: bytes, receiving: bytes) -> Session:
     if tls:
-        return Session(version, roles, None, None)
-    return Session(version, roles, Seal(sending), Seal(receiving))
+        return Session(version, key, None, None)
+    return Session(version, key, Seal(sending), Seal(receiving))
 
 
 def _places(versions: Sequence[int]) -> list[int]:

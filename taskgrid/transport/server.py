@@ -4,6 +4,7 @@ A subclass of the standard manager's server that keeps its shape (accepter, hand
 and none of its doors: no objects are created, counted or named from the wire; a request is a verb of
 `protocol/` or is refused. It knows nothing of what the verbs do.
 
+Its keys' folder is read again every second: who came in with a key that is gone from there is cut off.
 An ending server first stops listening to its callers, so that a call under way can still be answered,
 and cuts their connections when the time is up.
 """
@@ -38,6 +39,8 @@ from taskgrid.transport.tls import ServerTls, server_tls
 
 _BACK_OFF = 0.05  # seconds after the machine had no descriptor or no thread for us
 _SPARE_DESCRIPTORS = 1024  # for the journal, the log, the strangers and the interpreter
+KEYS_EVERY = 1.0
+"""Seconds between two looks at the keys: what a revoked key's connections have left, at most."""
 _LAST_WORDS = 0.5  # the share of a stop's time in which calls under way may still be answered
 _DEFAULTS = Limits()
 _stack_lock = threading.Lock()
@@ -75,11 +78,12 @@ class GridServer(Server):
         self._numbers = itertools.count(1)
         self._threads: set[threading.Thread] = set()
         self._accepter = threading.Thread(target=self.accepter, name="taskgrid-accept", daemon=True)
+        self._key_watch = threading.Thread(target=self._watch_keys, name="taskgrid-keys", daemon=True)
 
     def start(self) -> None:
         """Begin to accept connections."""
         _raise_descriptor_limit(self._limits.max_connections + _SPARE_DESCRIPTORS)
-        self._callers.start()
+        self._key_watch.start()
         self._accepter.start()
 
     def stop(self, within: float) -> None:
@@ -94,7 +98,8 @@ class GridServer(Server):
         self._join(time.monotonic() + _LAST_WORDS * max(0.0, deadline - time.monotonic()))
         self._callers.shutdown(socket.SHUT_RDWR)
         self._join(deadline)
-        self._callers.stop(_BACK_OFF)
+        if self._key_watch.ident is not None:
+            self._key_watch.join(_BACK_OFF)
         if self._threads:
             _log.warning("server.threads_left", count=len(self._threads))
 
@@ -170,19 +175,31 @@ class GridServer(Server):
         caller = Caller(peer, connection)
         self._callers.enter(caller)
         try:
-            self._serve(caller, deadline)
+            if session.key and self._keys.holds(session.key):  # it may have been revoked since it was shown
+                self._serve(caller, deadline)
         finally:
             self._callers.leave(caller)
 
     def _serve(self, caller: Caller, deadline: float) -> None:
-        connection, answer = caller.connection, self._dispatch.answer
+        connection = caller.connection
         frame = connection.receive(left(deadline))
         self._strangers.leave(connection.stream)
-        while caller.begin():
-            reply = answer(caller.peer, frame)
-            caller.end()
-            connection.send(reply)
+        while not caller.owed:  # else it asked again before it was answered, as no channel does
+            caller.owed = True
+            reply = self._dispatch.answer(caller.peer, frame, caller.post)
+            if reply is not None:
+                caller.owed = False
+                connection.send(reply)
             frame = connection.receive(None)
+
+    def _watch_keys(self) -> None:
+        seen = self._keys.changes
+        while not self.stop_event.wait(KEYS_EVERY):
+            self._keys.reread()
+            if seen == self._keys.changes:
+                continue
+            seen = self._keys.changes
+            _log.info("keys.changed", cut=dict(self._callers.cut(self._keys.holds)))
 
     def _is_full(self) -> bool:
         return len(self._callers) >= self._limits.max_connections

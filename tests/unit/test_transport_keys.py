@@ -20,6 +20,7 @@ from taskgrid.transport.keys import (
 )
 from taskgrid.transport.known import find_master, known_masters, remember
 from taskgrid.transport.protocol import Role
+from taskgrid.transport.rotation import add_key, list_keys, revoke_key
 
 
 @pytest.fixture(autouse=True)
@@ -86,12 +87,94 @@ def test_table_finds_each_key_with_its_roles_and_no_other(home: Path) -> None:
 
     def roles_of(key: bytes) -> frozenset[Role] | None:
         found = table.find(derive(key, said).client_proof, lambda known: derive(known, said).client_proof)
-        return found and found[1]
+        return found and found.roles
 
     assert roles_of(read_key(first)) == frozenset(Role)
     assert {name: roles_of(read_key(home / name)) for name in ROLE_KEYS} == ROLE_KEYS
     assert roles_of(new_key()) is None
     assert table.folder == KeyTable.load(first).folder == home
+
+
+def _opens(table: KeyTable, key: bytes) -> bool:
+    said = b"both hellos"
+    return table.find(derive(key, said).client_proof, lambda known: derive(known, said).client_proof) is not None
+
+
+def test_role_has_two_live_keys_at_most_and_one_can_be_changed_for_the_other(home: Path) -> None:
+    """The second is made while the first still opens the door; a third has to wait until one is revoked."""
+    first = make_key_files(home)
+    table = KeyTable.load(first)
+    old = read_key(home / "worker.key")
+    fact = add_key(first, Role.WORKER)
+    assert (fact.name, fact.roles, fact.file.stat().st_mode & 0o777) == ("worker-2", (Role.WORKER,), 0o600)
+    assert _opens(table, read_key(fact.file))
+    assert _opens(table, old)
+    with pytest.raises(UsageError, match="taskgrid key revoke worker,"):
+        add_key(first, Role.WORKER)
+    revoke_key(first, "worker")
+    table.reread()
+    assert not _opens(table, old)
+    assert _opens(table, read_key(fact.file))
+    assert add_key(first, Role.WORKER).name == "worker-3"
+
+
+def test_revoked_key_does_not_come_back_at_the_next_start(home: Path) -> None:
+    """A start makes keys for roles that have none, and no other."""
+    first = make_key_files(home)
+    add_key(first, Role.CLIENT)
+    revoke_key(first, "client")
+    make_key_files(home)
+    assert [fact.name for fact in list_keys(first)] == ["taskgrid", "client-2", "operator", "worker"]
+
+
+def test_first_key_is_replaced_and_never_absent(home: Path) -> None:
+    """Revoking it puts another in its place, which carries all roles too."""
+    first = make_key_files(home)
+    table, old = KeyTable.load(first), read_key(first)
+    assert revoke_key(first, "taskgrid") == first
+    assert _opens(table, read_key(first))
+    assert not _opens(table, old)
+    first.unlink()
+    table.reread()
+    assert table.holds(table._entries[0])
+
+
+def test_unknown_name_is_refused_with_those_there_are(home: Path) -> None:
+    """No name leads out of the folder, and nothing is removed by mistake."""
+    first = make_key_files(home)
+    (home / "masters.json").write_text("{}")
+    for name in ("nobody", "../worker", "masters.json", "", "stock"):
+        with pytest.raises(UsageError, match="there are taskgrid, client, operator, worker"):
+            revoke_key(first, name)
+    assert len(list(home.iterdir())) == 5
+
+
+def test_key_file_that_can_no_longer_be_read_keeps_its_key_and_is_logged_once(
+    home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A slip of the hand throws no worker out; removing the file does."""
+    first = make_key_files(home)
+    table, key = KeyTable.load(first), read_key(home / "worker.key")
+    for spoil in (lambda: (home / "worker.key").write_text("rubbish"), lambda: (home / "worker.key").chmod(0o644)):
+        spoil()
+        table.reread()
+        table.reread()
+        assert _opens(table, key)
+    assert "".join(capfd.readouterr()).count("key.unreadable") == 2
+    (home / "worker.key").unlink()
+    table.reread()
+    assert not _opens(table, key)
+
+
+def test_listing_tells_keys_apart_and_gives_none_away(home: Path) -> None:
+    """Name, roles and a short id; neither it nor the table's entries print the key."""
+    first = make_key_files(home)
+    facts = list_keys(first)
+    assert len({fact.id for fact in facts}) == 4
+    shown = repr(facts) + repr(KeyTable.load(first)._entries)
+    for fact in facts:
+        key = read_key(fact.file)
+        assert not [form for form in (key.hex(), repr(key)[2:-1], format_key(key)[9:40]) if form in shown]
 
 
 def test_short_keys_are_refused() -> None:
