@@ -10,28 +10,32 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
 
 from taskgrid.clock import Clock
 from taskgrid.journal.protocol import ChunkRow, Commit, Group, Journal, OutcomeRow
+from taskgrid.master.attendant import Attendant
+from taskgrid.master.polls import LongPoll, Look, Polls
 from taskgrid.model import JobNumber, Token, WorkerId
 from taskgrid.scheduler import checkpoint, workers
 from taskgrid.scheduler.state import Change, Core, Job, Limits
 from taskgrid.scheduler.submit import lowered_mark
-from taskgrid.transport.protocol import Peer
+from taskgrid.transport.protocol import Answer, Peer
 
 _CHECKPOINT_EVERY = 10_000
 _RATE_SECONDS = 5.0
 _GONE_KEPT = 4096
+_ATTEND_EVERY = 60.0
 
 
 class Ticket:
     """Waits for the commit of what was appended with it."""
 
-    __slots__ = ("_done", "_journal")
+    __slots__ = ("_done", "_engine")
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._done = threading.Event()
-        self._journal = journal
+        self._engine = engine
 
     def fulfil(self) -> None:
         """Let those that wait go on."""
@@ -40,23 +44,14 @@ class Ticket:
     def wait(self, timeout: float | None = None) -> bool:
         """Return when the commit is done; False if it was not within `timeout` seconds.
 
-        The waiting thread commits itself if nobody is at it: on a quiet grid that spares two changes
-        of threads, which cost more than the commit.
+        The waiting thread commits itself if nobody is at it, and answers a poll that waited for this: on
+        a quiet grid that spares three changes of threads, which cost more than the commit.
         """
         if not self._done.is_set():
-            self._journal.commit_now()
-        return self._done.wait(timeout)
-
-
-class Waiter:
-    """One long poll, asleep until there may be something for it."""
-
-    __slots__ = ("connection", "event", "seen")
-
-    def __init__(self, connection: int) -> None:
-        self.connection = connection
-        self.event = threading.Event()
-        self.seen = 0
+            self._engine.journal.commit_now()
+        done = self._done.wait(timeout)
+        self._engine.serve()
+        return done
 
 
 class Engine:
@@ -73,9 +68,9 @@ class Engine:
         self._gone: dict[int, None] = {}
         self._tickets: dict[JobNumber, Ticket] = {}
         self._checkpointed: dict[JobNumber, int] = {}
-        self._for_work: deque[Waiter] = deque()
-        self._work = 1
-        self._for_job: dict[JobNumber, list[Waiter]] = {}
+        self.polls = Polls()
+        self.attendant = Attendant(self.attend)
+        self._attend_at = 0.0
         self._ended = 0
         self._samples: deque[tuple[float, int]] = deque([(self.started_at, 0)])
         self._restore()
@@ -108,29 +103,33 @@ class Engine:
         groups = [_group(change, chunk, lines, source) for change in changes]
         if not groups:
             return None
-        ticket = Ticket(self.journal)
+        ticket = Ticket(self)
         positions = [(group.job, group.first_record + len(group.records) - 1) for group in groups]
         for number, _ in positions:
             self._tickets[number] = ticket
         self._ended += sum(row.count for group in groups for row in group.outcomes)
-        self.journal.append(groups, lambda _: self._committed(positions, ticket, _), wake=wake)
+        self.journal.append(groups, lambda _: self._committed(positions, ticket, _, attended=not wake), wake=wake)
         return ticket
 
     def ticket(self, job: Job, record: int) -> Ticket | None:
         """Return what to wait for until the job's `record` is committed; None if it is. Under the lock."""
         return None if job.committed_record >= record else self._tickets.get(job.number)
 
-    def _committed(self, positions: list[tuple[JobNumber, int]], ticket: Ticket, commit: Commit) -> None:
+    def _committed(
+        self, positions: list[tuple[JobNumber, int]], ticket: Ticket, commit: Commit, *, attended: bool
+    ) -> None:
         with self.lock:
             for number, record in positions if commit is Commit.COMMITTED else ():
                 if job := self.core.jobs.get(number):
                     before = job.committed_sequence
-                    job.committed(record)
+                    self.core.committed(job, record)
                     self._keep(job)
                     if job.committed_sequence != before or job.committed_ended:
-                        self._wake_job(number)  # else there is nothing new to fetch
-            self.wake_if_work()
+                        self.polls.wake_for_job(number)  # else there is nothing new to fetch
+            self.wake_if_work(attended=True)
         ticket.fulfil()
+        if not attended and self.polls.any_woken:
+            self.attendant.nudge()
 
     def _keep(self, job: Job) -> None:
         """Checkpoint a job now and then, and when it ends."""
@@ -152,7 +151,8 @@ class Engine:
         self._tickets.pop(job.number, None)
         self._checkpointed.pop(job.number, None)
         self.journal.forget(job.number)
-        self._wake_job(job.number)
+        self.polls.wake_for_job(job.number)
+        self.attendant.nudge()
 
     # ------------------------------------------------------------ connections
 
@@ -173,56 +173,54 @@ class Engine:
         self._gone[connection] = None
         if len(self._gone) > _GONE_KEPT:
             del self._gone[next(iter(self._gone))]
-        for waiter in self._waiters():
-            if waiter.connection == connection:
-                self.forget_waiter(waiter)  # in line it would take a wake-up with it
-                waiter.event.set()
+        self.polls.hang_up(connection)
+        if self.polls.any_woken:
+            self.attendant.nudge()
         if worker := self._workers.pop(connection, None):
             workers.disconnected(self.core, worker, self.now())
 
     # ------------------------------------------------------------ waiting
 
-    def sleep_for_work(self, waiter: Waiter) -> None:
-        """Line a long poll up for work; under the lock."""
-        waiter.event.clear()
-        self.pass_on(waiter)
-        waiter.seen = self._work
-        self._for_work.append(waiter)
+    def wake(self, *, attended: bool = False) -> None:
+        """Wake who waits for work: as many as there may be bundles; under the lock.
 
-    def pass_on(self, waiter: Waiter) -> None:
-        """Wake the next in line for a poll that was woken and took nothing; under the lock."""
-        woken_in_vain = 0 < waiter.seen == self._work
-        if woken_in_vain and self._for_work and self._for_work[0].seen < self._work:
-            following = self._for_work.popleft()
-            following.seen = self._work
-            following.event.set()
+        Who says `attended` calls `serve` as soon as it has left the lock.
+        """
+        self.polls.wake_for_work(self.core.bundles(1 << 10))
+        if not attended and self.polls.any_woken:
+            self.attendant.nudge()
 
-    def sleep_for_job(self, waiter: Waiter, job: Job) -> None:
-        """Line a long poll up for a job's next commit; under the lock."""
-        waiter.event.clear()
-        self._for_job.setdefault(job.number, []).append(waiter)
-
-    def wake(self) -> None:
-        """Wake who waits for work: as many as there may be bundles; under the lock."""
-        self._work += 1
-        bundles = sum(min(job.leasable, 1 << 10) for job in self.core.active.values())
-        for _ in range(min(bundles, len(self._for_work))):
-            waiter = self._for_work.popleft()
-            waiter.seen = self._work
-            waiter.event.set()
-
-    def wake_if_work(self) -> None:
+    def wake_if_work(self, *, attended: bool = False) -> None:
         """Wake who waits if there is something to lease; under the lock."""
-        if self._for_work and any(job.leasable for job in self.core.active.values()):
-            self.wake()
+        if self.polls.await_work and self.core.waiting.jobs:
+            self.wake(attended=attended)
 
-    def forget_waiter(self, waiter: Waiter) -> None:
-        """Take a long poll that gives up out of every line; under the lock."""
-        if waiter in self._for_work:
-            self._for_work.remove(waiter)
-        for waiting in self._for_job.values():
-            if waiter in waiting:
-                waiting.remove(waiter)
+    def poll(self, connection: int, wait: float, look: Look) -> Answer | Future[Answer]:
+        """Answer a request at once, or within `wait` seconds when there is something; not under the lock."""
+        poll = LongPoll(connection, self.now() + wait, look)
+        answer = poll.begin()
+        if poll.deadline < self._attend_at:
+            self.attendant.nudge()
+        return answer
+
+    def serve(self) -> None:
+        """Answer one poll that was woken, and leave the others to the attendant; not under the lock."""
+        if poll := self.polls.next_woken():
+            poll.look_again()
+            if self.polls.any_woken:
+                self.attendant.nudge()
+
+    def attend(self) -> float:
+        """Answer all polls that were woken or have waited long enough; return for how many seconds none will have."""
+        now = self.now()
+        if now >= self._attend_at:
+            with self.lock:
+                self.polls.expire(now)
+        while poll := self.polls.next_woken():
+            poll.look_again()
+        with self.lock:
+            self._attend_at = min(self.polls.soonest(), self.now() + _ATTEND_EVERY)
+        return max(0.0, self._attend_at - self.now())
 
     def lower_marks(self) -> None:
         """Let the next start know which tasks were never leased: only a crash leaves those in doubt."""
@@ -233,15 +231,9 @@ class Engine:
         """End every long poll: the master is about to leave."""
         with self.lock:
             self.closing = True
-            for waiter in self._waiters():
-                waiter.event.set()
-
-    def _waiters(self) -> list[Waiter]:
-        return [*self._for_work, *(waiter for waiting in self._for_job.values() for waiter in waiting)]
-
-    def _wake_job(self, number: JobNumber) -> None:
-        for waiter in self._for_job.pop(number, ()):
-            waiter.event.set()
+            self.polls.wake_all()
+        while poll := self.polls.next_woken():
+            poll.look_again()
 
     # ------------------------------------------------------------ figures
 

@@ -66,6 +66,7 @@ class Master:
 
     def start(self) -> Ready:
         """Serve."""
+        self.engine.attendant.start()
         self.upkeep.start()
         self.server.start()
         if self.stock:
@@ -87,6 +88,7 @@ class Master:
         self.engine.lower_marks()
         self.server.stop(_STOP_WITHIN)
         self.upkeep.stop(_STOP_WITHIN)
+        self.engine.attendant.stop(_STOP_WITHIN)
         self.journal.close()
 
 

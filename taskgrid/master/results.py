@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
+from functools import partial
 
 from taskgrid.errors import TooLarge, UnknownJob, UsageError
-from taskgrid.master.engine import Engine, Waiter
+from taskgrid.master.engine import Engine
+from taskgrid.master.polls import LongPoll
 from taskgrid.model import JobId, Run, Verdict
 from taskgrid.scheduler import report as reporting
 from taskgrid.scheduler.runs import count
@@ -13,6 +16,7 @@ from taskgrid.scheduler.state import Change, Job
 from taskgrid.scheduler.view import is_complete, job_view
 from taskgrid.transport.protocol import (
     CUT,
+    Answer,
     Cursor,
     FetchReply,
     FetchRequest,
@@ -59,19 +63,21 @@ class ResultQueue:
                     tickets.append(
                         engine.append([judgement.change], lines=cut, source=(report.token, report.number), wake=False)
                     )
-            engine.wake_if_work()
+            engine.wake_if_work(attended=bool(tickets))
         for ticket in tickets[-1:]:
             if ticket:
                 ticket.wait()
         answers = [self._verdicts(report, done) for report, done in zip(request.reports, judgements, strict=True)]
         return ReportReply(reports=tuple(answers)), ()
 
-    def fetch(self, peer: Peer, request: FetchRequest, parts: Parts) -> tuple[FetchReply, Parts]:
+    def fetch(self, peer: Peer, request: FetchRequest, parts: Parts) -> Answer | Future[Answer]:
         """Return outcomes after a cursor, at once or when there are some."""
         del parts
+        wait = min(request.wait, _LONGEST_WAIT)
+        return self._engine.poll(peer.connection, wait, partial(self._look_for_outcomes, peer, request))
+
+    def _look_for_outcomes(self, peer: Peer, request: FetchRequest, poll: LongPoll) -> Answer | None:
         engine = self._engine
-        waiter = Waiter(peer.connection)
-        deadline = engine.now() + min(request.wait, _LONGEST_WAIT)
         while True:
             with engine.lock:
                 job = self._job(request.job)
@@ -80,20 +86,13 @@ class ResultQueue:
                 seen = job.committed_sequence
                 stop = self._stop(job, request.order, position)
             rows, given, after = self._read(job, request, position, stop) if position < stop else ([], [], position)
-            left = deadline - engine.now()
-            if rows or complete or left <= 0:
-                break
             with engine.lock:
-                if engine.is_gone(peer):
+                if rows or complete or engine.now() >= poll.deadline or engine.is_gone(peer):
+                    view = job_view(job)
                     break
-                if job.committed_sequence != seen or is_complete(job):
-                    continue  # there was a commit since we looked
-                engine.sleep_for_job(waiter, job)
-            if not waiter.event.wait(left):
-                with engine.lock:
-                    engine.forget_waiter(waiter)
-        with engine.lock:
-            view = job_view(job)
+                if job.committed_sequence == seen and not is_complete(job):  # else there was a commit since we looked
+                    engine.polls.wait_for_job(poll, job.number)
+                    return None
         # As of the read: who is told that the job is complete has seen all of it.
         view = view if complete else view.model_copy(update={"complete": False, "ended_at": None})
         cursor = Cursor(epoch=engine.core.epoch.number, position=after)

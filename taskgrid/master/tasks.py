@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from concurrent.futures import Future
+from functools import partial
 
 from taskgrid.errors import Busy, ChunkRefused, UsageError
 from taskgrid.journal.protocol import ChunkRow
-from taskgrid.master.engine import Engine, Ticket, Waiter
+from taskgrid.master.engine import Engine, Ticket
+from taskgrid.master.polls import LongPoll
 from taskgrid.model import Run, WorkerId
 from taskgrid.scheduler import lease as leasing
 from taskgrid.scheduler import submit as submitting
@@ -16,6 +19,7 @@ from taskgrid.scheduler.runs import RunSet
 from taskgrid.scheduler.state import Job
 from taskgrid.transport.protocol import (
     CUT,
+    Answer,
     Bundle,
     Drop,
     Empty,
@@ -62,33 +66,28 @@ class TaskQueue:
             reply = reply.model_copy(update={"first": self._first_time(done.job, request, lines)})
         return reply, ()
 
-    def lease(self, peer: Peer, request: LeaseRequest, parts: Parts) -> tuple[LeaseReply, Parts]:
+    def lease(self, peer: Peer, request: LeaseRequest, parts: Parts) -> Answer | Future[Answer]:
         """Give work to a worker, at once or when there is some."""
         del parts
+        wait = min(request.wait, _LONGEST_WAIT)
+        return self._engine.poll(peer.connection, wait, partial(self._look_for_work, peer, request))
+
+    def _look_for_work(self, peer: Peer, request: LeaseRequest, poll: LongPoll) -> Answer | None:
         engine = self._engine
-        waiter = Waiter(peer.connection)
-        deadline = engine.now() + min(request.wait, _LONGEST_WAIT)
-        while True:
-            with engine.lock:
-                if engine.is_gone(peer):  # asked first: what it got would be its worker's until it expires
-                    engine.pass_on(waiter)
-                    return LeaseReply(ttl=engine.core.limits.lease), ()
-                engine.heard(peer, request.worker)
-                answer = leasing.lease(engine.core, request.worker, request.nonce, request.bundles, engine.now())
-                engine.append(answer.changes)
-                tickets = [engine.ticket(job, record) for job, record in answer.rests_on.items()]
-                recheck = _recheck(engine, request.worker) if not answer.grants else ()
-                left = deadline - engine.now()
-                done = answer.grants or not answer.known or recheck or left <= 0
-                if not done:
-                    engine.sleep_for_work(waiter)
-                elif not answer.grants:
-                    engine.pass_on(waiter)
-            if done:
-                break
-            if not waiter.event.wait(left):
-                with engine.lock:
-                    engine.forget_waiter(waiter)
+        with engine.lock:
+            if engine.is_gone(peer):  # asked first: what it got would be its worker's until it expires
+                engine.polls.pass_on(poll)
+                return LeaseReply(ttl=engine.core.limits.lease), ()
+            engine.heard(peer, request.worker)
+            answer = leasing.lease(engine.core, request.worker, request.nonce, request.bundles, engine.now())
+            engine.append(answer.changes)
+            tickets = [engine.ticket(job, record) for job, record in answer.rests_on.items()]
+            recheck = _recheck(engine, request.worker) if not answer.grants else ()
+            if not (answer.grants or not answer.known or recheck or engine.now() >= poll.deadline):
+                engine.polls.wait_for_work(poll)
+                return None
+            if not answer.grants:
+                engine.polls.pass_on(poll)
         return self._granted(answer, tickets, recheck)
 
     def extend(self, peer: Peer, request: ExtendRequest, parts: Parts) -> tuple[ExtendReply, Parts]:
@@ -211,14 +210,5 @@ def _recheck(engine: Engine, worker_id: WorkerId, *, again: bool = False) -> tup
     A lease request is told once per job, or the worker would ask in a circle; a beat is told each time.
     """
     worker = engine.core.workers.get(worker_id)
-    if worker is None:
-        return ()
-    waiting = [
-        job
-        for job in engine.core.active.values()
-        if job.spec.function in worker.offers
-        and not leasing.may_run(job, worker)
-        and (again or job.number not in worker.rechecked)
-    ]
-    worker.rechecked.update(job.number for job in waiting)
+    waiting = leasing.waiting_for_code(engine.core, worker, again=again) if worker else ()
     return tuple(Recheck(function=job.spec.function, code=job.spec.code) for job in waiting)

@@ -1,22 +1,19 @@
-"""Callers: connections that have shown a key, and the watch that notices at once when one is gone.
+"""Callers: connections that have shown a key, and the word to the service when one is gone.
 
-A thread inside a long poll does not read, so it would not see its peer vanish. One watcher asks the kernel
-for all of them (`EPOLLRDHUP`, registered once per connection: no cost per request) and tells the service,
-so that nothing is handed to the dead. A caller that is not inside a call is told by its own thread.
+A connection's thread reads even while a long poll waits, so it sees at once that its peer has left,
+and nothing is handed to the dead. It knows nothing of requests but whether one is not answered yet.
 """
 
 from __future__ import annotations
 
-import select
-import socket
 import threading
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 
 import structlog
 
 from taskgrid.transport.connection import Connection
+from taskgrid.transport.frames import Packed
 from taskgrid.transport.keys import LiveKey
 from taskgrid.transport.protocol import Peer
 
@@ -24,72 +21,43 @@ _log = structlog.get_logger()
 
 
 class Caller:
-    """A connection, who is at its other end, and whether it is inside a call."""
+    """A connection, who is at its other end, and whether it is owed an answer."""
 
     def __init__(self, peer: Peer, connection: Connection) -> None:
         self.peer = peer
         self.connection = connection
-        self.busy = False
-        self.hung_up = False
-        self.departed = False
+        self.owed = False
 
-    def begin(self) -> bool:
-        """Enter a call; False when the peer has gone since it asked."""
-        # In this order: the watcher sets `hung_up` first and reads `busy` then, so one of the two sees the other.
-        self.busy = True
-        return not self.hung_up
-
-    def end(self) -> None:
-        """Leave a call."""
-        self.busy = False
+    def post(self, packed: Packed) -> None:
+        """Answer at last, from any thread."""
+        self.owed = False  # first: the peer may ask again before the next line
+        self.connection.post(packed)
 
 
 class Callers:
-    """All callers of a server; `on_gone` hears of each once, when its connection ends."""
+    """All callers of a server; `on_gone` hears of each once, when its connection has ended."""
 
     def __init__(self, on_gone: Callable[[Peer], None]) -> None:
         self._on_gone = on_gone
         self._lock = threading.Lock()
         self._by_id: dict[int, Caller] = {}
-        self._by_fd: dict[int, Caller] = {}
-        self._epoll = select.epoll()
-        self._wake_reader, self._wake_writer = socket.socketpair()
-        self._epoll.register(self._wake_reader, select.EPOLLIN)
-        self._watcher = threading.Thread(target=self._watch, name="taskgrid-watch", daemon=True)
 
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def start(self) -> None:
-        """Begin to watch."""
-        self._watcher.start()
-
-    def stop(self, timeout: float) -> None:
-        """End the watch; after the callers' own threads."""
-        self._wake_writer.send(b"x")
-        if self._watcher.ident is not None:
-            self._watcher.join(timeout)
-        self._epoll.close()
-        self._wake_reader.close()
-        self._wake_writer.close()
-
     def enter(self, caller: Caller) -> None:
         """Take in a connection whose handshake is done."""
-        fd = caller.connection.fileno()
         with self._lock:
-            self._by_id[caller.peer.connection] = self._by_fd[fd] = caller
-        with suppress(ValueError):  # the server was stopped meanwhile
-            self._epoll.register(fd, select.EPOLLRDHUP | select.EPOLLONESHOT)
+            self._by_id[caller.peer.connection] = caller
 
     def leave(self, caller: Caller) -> None:
         """Let a connection go, before its descriptor is closed."""
-        fd = caller.connection.fileno()
         with self._lock:
             self._by_id.pop(caller.peer.connection, None)
-            self._by_fd.pop(fd, None)
-        with suppress(OSError, ValueError):
-            self._epoll.unregister(fd)
-        self._depart(caller)
+        try:
+            self._on_gone(caller.peer)
+        except Exception:  # noqa: BLE001  # a service that fails must not keep the descriptor open
+            _log.exception("peer.departure_failed", peer=caller.peer.address)
 
     def is_open(self, number: int) -> bool:
         """Say whether the peer of this connection is still there."""
@@ -112,30 +80,3 @@ class Callers:
     def _all(self) -> list[Caller]:
         with self._lock:
             return list(self._by_id.values())
-
-    def _watch(self) -> None:
-        while True:
-            for fd, _ in self._epoll.poll():
-                if fd == self._wake_reader.fileno():
-                    return
-                self._hang_up(fd)
-
-    def _hang_up(self, fd: int) -> None:
-        with self._lock:
-            caller = self._by_fd.get(fd)
-        # Asked again, since the descriptor may be another connection's by now.
-        if caller is None or caller.connection.peer_open():
-            return
-        caller.hung_up = True
-        if caller.busy:
-            self._depart(caller)
-
-    def _depart(self, caller: Caller) -> None:
-        with self._lock:
-            known, caller.departed = caller.departed, True
-        if known:
-            return
-        try:
-            self._on_gone(caller.peer)
-        except Exception:  # noqa: BLE001  # a service that fails must not end the watch
-            _log.exception("peer.departure_failed", peer=caller.peer.address)

@@ -8,6 +8,7 @@ larger one goes to a buffer made for it. It knows nothing of verbs or retries: w
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from typing import Final, NamedTuple
 
@@ -38,7 +39,7 @@ class Session(NamedTuple):
 
 
 class Connection:
-    """Sends and receives frames, for one thread at a time."""
+    """Sends and receives frames: one thread at a time does the one, one the other."""
 
     def __init__(self, stream: Stream, session: Session, limits: Limits) -> None:
         self.stream = stream
@@ -49,15 +50,47 @@ class Connection:
         self._view = memoryview(self._buffer)
         self._start = self._end = 0
         self._deadline: float | None = None
+        self._sending = threading.Lock()
 
     def send(self, packed: Packed) -> None:
         """Send a packed frame. Raises `LOST`."""
-        pieces, size = packed
+        with self._sending:
+            pieces, size = self._sealed(packed)
+            self.stream.send(pieces, size, self._limits.send)
+
+    def post(self, packed: Packed) -> None:
+        """Send a packed frame from any thread without waiting for the peer; if that fails, the connection ends.
+
+        What the peer does not take at once is left to a thread that ends with it, or at the send's deadline.
+        """
+        if not self._sending.acquire(blocking=False):
+            self.shutdown()  # it asked again before it took the last answer
+            return
+        rest = memoryview(b"")
+        try:
+            rest = self.stream.send_at_once(*self._sealed(packed))
+            if rest:
+                threading.Thread(target=self._finish, args=(rest,), name="taskgrid-rest", daemon=True).start()
+        except (*LOST, RuntimeError):  # the latter: no thread can be started
+            self.shutdown()
+            rest = memoryview(b"")
+        finally:
+            if not rest:
+                self._sending.release()
+
+    def _finish(self, rest: memoryview) -> None:
+        try:
+            self.stream.send([bytes(rest)], len(rest), self._limits.send)
+        except LOST:
+            self.shutdown()
+        finally:
+            self._sending.release()
+
+    def _sealed(self, packed: Packed) -> Packed:
         seal = self.session.sending
-        if seal is not None:
-            pieces = [*pieces, seal.next(pieces)]
-            size += SEAL_SIZE
-        self.stream.send(pieces, size, self._limits.send)
+        if seal is None:
+            return packed
+        return Packed([*packed.pieces, seal.next(packed.pieces)], packed.size + SEAL_SIZE)
 
     def receive(self, timeout: float | None) -> Frame:
         """Receive a frame whose first byte comes within `timeout` seconds (None: whenever). Raises `LOST`."""

@@ -7,15 +7,15 @@ other is logged here with its traceback, of which the peer is told one line. No 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any, Final, NamedTuple
 
 import structlog
 from pydantic import ValidationError
 
 from taskgrid.errors import NotLetIn, Refused, TaskGridError, UsageError
-from taskgrid.model.job import Model
 from taskgrid.transport.frames import Frame, Packed, pack_error, pack_reply
-from taskgrid.transport.protocol import VERBS, Parts, Peer, Role, Service
+from taskgrid.transport.protocol import VERBS, Answer, Parts, Peer, Role, Service
 
 _log = structlog.get_logger()
 
@@ -25,7 +25,7 @@ class Route(NamedTuple):
 
     read: Callable[[bytes], Any]
     roles: frozenset[Role]
-    method: Callable[[Peer, Any, Parts], tuple[Model, Parts]]
+    method: Callable[[Peer, Any, Parts], Answer | Future[Answer]]
 
 
 class Dispatch:
@@ -38,19 +38,21 @@ class Dispatch:
             if hasattr(service, name)
         }
 
-    def answer(self, peer: Peer, frame: Frame) -> Packed:
-        """Carry one request to the service and pack what it says. Raises nothing that is an `Exception`."""
-        number = frame.envelope.n
-        try:
-            reply, parts = self._carry(peer, frame)
-            return pack_reply(number, type(reply).__pydantic_serializer__.to_json(reply), parts)
-        except TaskGridError as error:
-            return pack_error(number, error)
-        except Exception as error:  # noqa: BLE001  # the last resort: the peer gets an answer
-            _log.exception("request.failed", verb=frame.envelope.verb, peer=peer.address)
-            return pack_error(number, _unexpected(frame.envelope.verb, error))
+    def answer(self, peer: Peer, frame: Frame, later: Callable[[Packed], None]) -> Packed | None:
+        """Carry one request to the service and pack what it says; None if `later` gets it, from another thread.
 
-    def _carry(self, peer: Peer, frame: Frame) -> tuple[Model, Parts]:
+        Raises nothing that is an `Exception`.
+        """
+        try:
+            answer = self._carry(peer, frame)
+            if not isinstance(answer, Future):
+                return _packed(frame, answer)
+        except Exception as error:  # noqa: BLE001  # the last resort: the peer gets an answer
+            return _refused(peer, frame, error)
+        answer.add_done_callback(lambda done: later(_settled(peer, frame, done)))
+        return None
+
+    def _carry(self, peer: Peer, frame: Frame) -> Answer | Future[Answer]:
         route = self._routes.get(frame.envelope.verb)
         if route is None:
             raise _unknown(frame.envelope.verb)
@@ -61,6 +63,25 @@ class Dispatch:
         except ValidationError as error:
             raise _unreadable(frame.envelope.verb, error) from None
         return route.method(peer, request, frame.parts)
+
+
+def _packed(frame: Frame, answer: Answer) -> Packed:
+    reply, parts = answer
+    return pack_reply(frame.envelope.n, type(reply).__pydantic_serializer__.to_json(reply), parts)
+
+
+def _settled(peer: Peer, frame: Frame, done: Future[Answer]) -> Packed:
+    try:
+        return _packed(frame, done.result())
+    except Exception as error:  # noqa: BLE001  # likewise
+        return _refused(peer, frame, error)
+
+
+def _refused(peer: Peer, frame: Frame, error: Exception) -> Packed:
+    if isinstance(error, TaskGridError):
+        return pack_error(frame.envelope.n, error)
+    _log.error("request.failed", verb=frame.envelope.verb, peer=peer.address, exc_info=error)
+    return pack_error(frame.envelope.n, _unexpected(frame.envelope.verb, error))
 
 
 def _unknown(verb: str) -> Refused:

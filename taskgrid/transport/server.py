@@ -83,7 +83,6 @@ class GridServer(Server):
     def start(self) -> None:
         """Begin to accept connections."""
         _raise_descriptor_limit(self._limits.max_connections + _SPARE_DESCRIPTORS)
-        self._callers.start()
         self._key_watch.start()
         self._accepter.start()
 
@@ -99,7 +98,6 @@ class GridServer(Server):
         self._join(time.monotonic() + _LAST_WORDS * max(0.0, deadline - time.monotonic()))
         self._callers.shutdown(socket.SHUT_RDWR)
         self._join(deadline)
-        self._callers.stop(_BACK_OFF)
         if self._key_watch.ident is not None:
             self._key_watch.join(_BACK_OFF)
         if self._threads:
@@ -183,13 +181,15 @@ class GridServer(Server):
             self._callers.leave(caller)
 
     def _serve(self, caller: Caller, deadline: float) -> None:
-        connection, answer = caller.connection, self._dispatch.answer
+        connection = caller.connection
         frame = connection.receive(left(deadline))
         self._strangers.leave(connection.stream)
-        while caller.begin():
-            reply = answer(caller.peer, frame)
-            caller.end()
-            connection.send(reply)
+        while not caller.owed:  # else it asked again before it was answered, as no channel does
+            caller.owed = True
+            reply = self._dispatch.answer(caller.peer, frame, caller.post)
+            if reply is not None:
+                caller.owed = False
+                connection.send(reply)
             frame = connection.receive(None)
 
     def _watch_keys(self) -> None:

@@ -1,10 +1,11 @@
 """A TCP connection, plain or under TLS: bytes in, bytes out, each with a deadline.
 
-One thread at a time reads and writes; any thread may `shutdown`, which wakes the one that waits. Only
+One thread at a time reads and one writes; any thread may `shutdown`, which wakes those that wait. Only
 the owner closes, since a closed descriptor's number is soon another's. It knows no frames and no keys.
 
 Plain sockets stay in blocking mode with the kernel's own timeouts: Python's would cost a `poll` for each
-read. Under TLS the kernel's are not honoured by the `ssl` module, so Python's are used there.
+read. Under TLS the socket does not block, and whoever must wait does so outside the session's lock: a
+session of OpenSSL is for one thread at a time, even if one only reads and the other only writes.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from typing import Final
 
 _GATHER_FROM: Final = 128 << 10  # bytes: below, one copy is cheaper than many pieces
 _GATHER_PIECES: Final = 512  # IOV_MAX is 1024
+
+_WANTS: Final = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 _KEEPALIVE: Final = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -49,6 +52,7 @@ class Stream:
         self._ended = False
         self._closed = False
         self._guard = threading.Lock()  # between the owner's close and another's shutdown
+        self._session = threading.Lock()  # of TLS
         self._armed: dict[int, float | None] = {}
         sock.settimeout(None)
         for level, option, value in _KEEPALIVE:
@@ -66,6 +70,7 @@ class Stream:
         self._armed.clear()
         wrapped.settimeout(left(deadline))
         wrapped.do_handshake()
+        wrapped.settimeout(0.0)
 
     def peer_certificate(self) -> bytes:
         """Return the certificate (DER) that the other end showed under TLS."""
@@ -83,28 +88,37 @@ class Stream:
 
     def receive_into(self, buffer: memoryview, timeout: float | None) -> int:
         """Read at least one byte, within `timeout` seconds (None: whenever). Raises `OSError` or `EOFError`."""
-        self._arm(socket.SO_RCVTIMEO, timeout)
-        try:
-            count = self._socket.recv_into(buffer)
-        except BlockingIOError:
-            raise TimeoutError("nothing came in time") from None
+        count = self._receive_sealed(buffer, timeout) if self._tls else self._receive_plain(buffer, timeout)
         if not count:
             raise EOFError("the peer closed the connection")
         return count
 
     def send(self, pieces: Sequence[bytes], size: int, timeout: float) -> None:
         """Write all pieces, `size` bytes together, within `timeout` seconds. Raises `OSError`."""
-        self._arm(socket.SO_SNDTIMEO, timeout)
-        if self._tls:
-            self._socket.sendall(b"".join(pieces))
-            return
         deadline = time.monotonic() + timeout
+        if self._tls:
+            self._send_sealed(memoryview(b"".join(pieces)), deadline)
+            return
+        self._arm(socket.SO_SNDTIMEO, timeout)
         try:
             sent = self._send_once(pieces, size)
             if sent < size:
                 self._send_rest(memoryview(b"".join(pieces))[sent:], deadline)
         except BlockingIOError:
             raise TimeoutError("the peer reads nothing") from None
+
+    def send_at_once(self, pieces: Sequence[bytes], size: int) -> memoryview:
+        """Write what the peer takes without being waited for; return the rest. Raises `OSError`."""
+        if not self._tls:
+            sent = 0
+            with suppress(BlockingIOError):
+                sent = self._send_once(pieces, size, socket.MSG_DONTWAIT)
+            return memoryview(b"".join(pieces))[sent:] if sent < size else memoryview(b"")
+        rest = memoryview(b"".join(pieces))
+        with suppress(*_WANTS), self._session:
+            while rest:
+                rest = rest[self._socket.send(rest) :]
+        return rest
 
     def fileno(self) -> int:
         """Return the descriptor, -1 once closed."""
@@ -141,18 +155,47 @@ class Stream:
         self._socket.close()
 
     def _arm(self, option: int, timeout: float | None) -> None:
-        if self._tls:
-            self._socket.settimeout(timeout)
-        elif self._armed.get(option, -1.0) != timeout:
+        if self._armed.get(option, -1.0) != timeout:
             whole, part = divmod(int((timeout or 0) * 1e6), 1_000_000)
             soonest = 1 if timeout is not None and not whole else 0  # zero would mean for ever
             self._socket.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", whole, max(part, soonest)))
             self._armed[option] = timeout
 
-    def _send_once(self, pieces: Sequence[bytes], size: int) -> int:
+    def _receive_plain(self, buffer: memoryview, timeout: float | None) -> int:
+        self._arm(socket.SO_RCVTIMEO, timeout)
+        try:
+            return self._socket.recv_into(buffer)
+        except BlockingIOError:
+            raise TimeoutError("nothing came in time") from None
+
+    def _receive_sealed(self, buffer: memoryview, timeout: float | None) -> int:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            try:
+                with self._session:
+                    return self._socket.recv_into(buffer)
+            except _WANTS as want:
+                self._await(want, deadline)
+
+    def _send_sealed(self, data: memoryview, deadline: float) -> None:
+        while data:
+            try:
+                with self._session:
+                    data = data[self._socket.send(data) :]
+            except _WANTS as want:
+                self._await(want, deadline)
+
+    def _await(self, want: ssl.SSLError, deadline: float | None) -> None:
+        """Wait until the session can go on."""
+        poller = select.poll()
+        poller.register(self._socket, select.POLLIN if isinstance(want, ssl.SSLWantReadError) else select.POLLOUT)
+        if not poller.poll(None if deadline is None else left(deadline) * 1000):
+            raise TimeoutError("nothing came in time")
+
+    def _send_once(self, pieces: Sequence[bytes], size: int, flags: int = 0) -> int:
         if size < _GATHER_FROM or len(pieces) > _GATHER_PIECES:
-            return self._socket.send(b"".join(pieces))
-        return self._socket.sendmsg(pieces)
+            return self._socket.send(b"".join(pieces), flags)
+        return self._socket.sendmsg(pieces, (), flags)
 
     def _send_rest(self, rest: memoryview, deadline: float) -> None:
         while rest:

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Self
+
+from relay import Relay
 
 from taskgrid.errors import Busy
 from taskgrid.transport.keys import KeyTable, new_key
 from taskgrid.transport.limits import Limits
 from taskgrid.transport.manager import GridManager
-from taskgrid.transport.protocol import Empty, HealthReply, LeaseReply, LeaseRequest, Parts, Peer, Role, WorkersReply
+from taskgrid.transport.protocol import (
+    Answer,
+    Empty,
+    ExtendReply,
+    ExtendRequest,
+    HealthReply,
+    LeaseReply,
+    LeaseRequest,
+    Parts,
+    Peer,
+    Role,
+    WorkersReply,
+)
 from taskgrid.transport.server import GridServer, serve
+
+__all__ = ["CLIENT_KEY", "KEY", "KEYS", "LEASE", "Probe", "Relay", "manager", "serving", "wait_until"]
 
 KEY = new_key()
 CLIENT_KEY = new_key()
@@ -25,12 +40,13 @@ LEASE = LeaseRequest(worker="w" * 32, nonce="n", bundles=1, wait=30.0)
 
 @dataclass
 class Probe:
-    """Echoes parts, blocks in `lease` until told or left, and remembers who came and went."""
+    """Echoes parts, polls in `lease`, blocks in `extend`, and remembers who came and went."""
 
     calls: list[str] = field(default_factory=list)
     gone: list[Peer] = field(default_factory=list)
     polling: threading.Event = field(default_factory=threading.Event)
     let_go: threading.Event = field(default_factory=threading.Event)
+    polls: list[Future[Answer]] = field(default_factory=list)
     peer: Peer | None = None
 
     def disconnected(self, peer: Peer) -> None:
@@ -42,12 +58,21 @@ class Probe:
         self.calls.append("health")
         return HealthReply(ok=True, version=peer.address, epoch=len(self.calls)), parts
 
-    def lease(self, peer: Peer, request: LeaseRequest, _parts: Parts) -> tuple[LeaseReply, Parts]:
-        """Wait to be let go, or for the peer to go."""
+    def lease(self, peer: Peer, request: LeaseRequest, _parts: Parts) -> Answer | Future[Answer]:
+        """Answer if let go; else poll for ever."""
+        del request
         self.peer = peer
+        if self.let_go.is_set():
+            return LeaseReply(ttl=99.0), ()
+        self.polls.append(Future())
         self.polling.set()
-        wait_until(lambda: self.let_go.is_set() or peer in self.gone, request.wait)
-        return LeaseReply(ttl=99.0), ()
+        return self.polls[-1]
+
+    def extend(self, _peer: Peer, _request: ExtendRequest, _parts: Parts) -> Answer:
+        """Wait to be let go, on the connection's own thread."""
+        self.polling.set()
+        self.let_go.wait(30)
+        return ExtendReply(ttl=99.0), ()
 
     def status(self, _peer: Peer, _request: Empty, _parts: Parts) -> None:
         """Refuse."""
@@ -62,7 +87,7 @@ class Probe:
         return HealthReply(ok=True, version="", epoch=0), (bytes(9 << 20),)
 
 
-def wait_until(holds: Callable[[], object], within: float = 5.0) -> bool:
+def wait_until(holds: Callable[[], object], within: float = 30.0) -> bool:
     """Wait for something to become true; say whether it did in time."""
     deadline = time.monotonic() + within
     while not holds():
@@ -83,7 +108,7 @@ def serving(
         yield server
     finally:
         probe.let_go.set()
-        server.stop(5.0)
+        server.stop(30.0)
         assert not server._threads, "a connection's thread outlived its server"
 
 
@@ -92,58 +117,3 @@ def manager(port: int, key: bytes = KEY, *, reconnect_for: float = 10.0) -> Iter
     """Make a manager that is closed after the block."""
     with GridManager([f"127.0.0.1:{port}"], key, reconnect_for=reconnect_for) as made:
         yield made
-
-
-Change = Callable[[str, bytes], bytes]
-"""Given the direction ("up" to the server, "down" to the client) and bytes, says what to pass on."""
-
-
-class Relay:
-    """Someone in the middle without a key; `change` may rewrite what passes, `ends` are both sockets."""
-
-    def __init__(self, port: int, change: Change = lambda _way, data: data) -> None:
-        self._port = port
-        self._change = change
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self.up: socket.socket | None = None
-        self.down: socket.socket | None = None
-        self._threads = [threading.Thread(target=self._accept)]
-
-    def __enter__(self) -> Self:
-        self._threads[0].start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        ends = [end for end in (self._listener, self.up, self.down) if end]
-        for end in ends:
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(5)
-        for end in ends:
-            end.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                down = self._listener.accept()[0]
-            except OSError:
-                return
-            for end in (self.up, self.down):
-                if end:
-                    end.close()
-            self.down, self.up = down, socket.create_connection(("127.0.0.1", self._port))
-            for pump in (
-                threading.Thread(target=self._pump, args=("up", down, self.up)),
-                threading.Thread(target=self._pump, args=("down", self.up, down)),
-            ):
-                self._threads.append(pump)
-                pump.start()
-
-    def _pump(self, way: str, source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(1 << 16):
-                target.sendall(self._change(way, data))
-        with suppress(OSError):
-            target.shutdown(socket.SHUT_RDWR)

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from concurrent.futures import Future
 
 import pytest
 
 from taskgrid.clock import ManualClock
-from taskgrid.errors import UsageError
+from taskgrid.errors import UnknownJob, UsageError
 from taskgrid.journal.memory import MemoryJournal
-from taskgrid.master.engine import Engine, Waiter
+from taskgrid.master.engine import Engine
+from taskgrid.master.polls import LongPoll
 from taskgrid.master.service import MasterService
-from taskgrid.model import JobId, JobSpec, Run, WorkerId, new_id
+from taskgrid.model import JobId, JobNumber, JobSpec, Run, WorkerId, new_id
+from taskgrid.scheduler import workers
 from taskgrid.scheduler.state import Limits
 from taskgrid.settings import MasterSettings
 from taskgrid.transport.protocol import (
     MAX_FRAME,
+    Answer,
     Bundle,
     Cursor,
     EnlistRequest,
+    FetchReply,
     FetchRequest,
+    LeaseReply,
     LeaseRequest,
     Offer,
     Order,
+    Parts,
     Peer,
     Report,
     ReportRequest,
@@ -39,7 +47,8 @@ class Master:
 
     def __init__(self, after: MemoryJournal | None = None) -> None:
         self.journal = MemoryJournal(after=after)
-        self.engine = Engine(self.journal, ManualClock(), Limits())
+        self.clock = ManualClock()
+        self.engine = Engine(self.journal, self.clock, Limits())
         self.service = MasterService(self.engine, MasterSettings())
         self.peer = Peer("here:1", frozenset(), 1)
 
@@ -49,26 +58,60 @@ class Master:
         )
         self.service.enlist(self.peer, request, ())
 
-    def submit(self, *payloads: bytes) -> JobId:
+    def submit(self, *payloads: bytes, function: str = "m:f") -> JobId:
         identity = JobId(new_id())
-        spec = JobSpec(id=identity, function="m:f")
+        spec = JobSpec(id=identity, function=function)
         request = SubmitRequest(job=identity, ordinal=0, count=len(payloads), seal=True, spec=spec)
         self.service.submit(self.peer, request, (b"\n".join(payloads),))
         return identity
 
     def lease(self, *, bundles: int = 1, connection: int = 1) -> list[tuple[Bundle, bytes]]:
         request = LeaseRequest(worker=_WORKER, nonce=new_id(), bundles=bundles, wait=0.0)
-        reply, parts = self.service.lease(self.peer._replace(connection=connection), request, ())
+        answer = self.service.lease(self.peer._replace(connection=connection), request, ())
+        assert not isinstance(answer, Future), "a poll that waits for no time is answered at once"
+        reply, parts = answer
+        assert isinstance(reply, LeaseReply)
         return list(zip(reply.bundles, parts, strict=True))
+
+    def poll_for_work(self, wait: float = 20.0) -> Future[Answer]:
+        request = LeaseRequest(worker=_WORKER, nonce=new_id(), bundles=1, wait=wait)
+        answer = self.service.lease(self.peer, request, ())
+        assert isinstance(answer, Future)
+        return answer
+
+    def poll_for_outcomes(self, job: JobId) -> Future[Answer]:
+        answer = self.service.fetch(self.peer, FetchRequest(job=job, order=Order.ARRIVAL, wait=20.0), ())
+        assert isinstance(answer, Future)
+        return answer
 
     def report(self, bundle: Bundle, runs: tuple[Run, ...] | None = None, lines: bytes = b"1") -> None:
         report = Report(token=bundle.token, number=1, job=bundle.job, runs=runs or bundle.runs)
         self.service.report(self.peer, ReportRequest(worker=_WORKER, reports=(report,)), (lines,))
 
-    def fetch(self, job: JobId, cursor: Cursor) -> tuple[Cursor, int]:
-        request = FetchRequest(job=job, order=Order.ARRIVAL, cursor=cursor, wait=0.0)
-        reply, _ = self.service.fetch(self.peer, request, ())
-        return reply.cursor, len(reply.rows)
+    def fetch(self, job: JobId, cursor: Cursor, order: Order = Order.ARRIVAL) -> tuple[FetchReply, Parts]:
+        request = FetchRequest(job=job, order=order, cursor=cursor, wait=0.0)
+        answer = self.service.fetch(self.peer, request, ())
+        assert not isinstance(answer, Future), "likewise"
+        reply, parts = answer
+        assert isinstance(reply, FetchReply)
+        return reply, parts
+
+
+class _Idle:
+    """A poll that never takes anything."""
+
+    def __init__(self, connection: int, engine: Engine) -> None:
+        self._polls = engine.polls
+        self._lock = engine.lock
+        self.poll = LongPoll(connection, math.inf, lambda _: None)
+        self.wait()
+
+    def wait(self) -> None:
+        with self._lock:
+            self._polls.wait_for_work(self.poll)
+
+    def was_woken(self) -> None:
+        assert self._polls.next_woken() is self.poll
 
 
 @pytest.fixture
@@ -93,32 +136,76 @@ def test_nothing_is_leased_to_a_connection_that_is_gone(master: Master) -> None:
 
 def test_a_poll_that_ends_without_work_wakes_the_next_in_line(master: Master) -> None:
     """A wake-up that met a poll at its end is not lost on those behind it."""
-    engine = master.engine
-    first, second = Waiter(1), Waiter(2)
-    with engine.lock:
-        engine.sleep_for_work(first)
-        engine.sleep_for_work(second)
-    master.submit(b"[1]")
-    assert first.event.is_set()
-    assert not second.event.is_set()
-    with engine.lock:
-        engine.pass_on(first)
-    assert second.event.is_set()
+    polls = master.engine.polls
+    first, second = _Idle(1, master.engine), _Idle(2, master.engine)
+    with master.engine.lock:
+        polls.wake_for_work(1)
+    first.was_woken()
+    assert polls.next_woken() is None
+    with master.engine.lock:
+        polls.pass_on(first.poll)
+    second.was_woken()
 
 
-def test_every_waiter_is_woken_once_by_a_wake_that_none_can_use(master: Master) -> None:
+def test_every_poll_is_woken_once_by_a_wake_that_none_can_use(master: Master) -> None:
     """Polls of workers that can't run the job do not wake each other in a circle."""
-    engine = master.engine
-    waiters = [Waiter(number) for number in range(3)]
-    with engine.lock:
-        for waiter in waiters:
-            engine.sleep_for_work(waiter)
+    idle = [_Idle(number, master.engine) for number in range(3)]
+    with master.engine.lock:
+        master.engine.polls.wake_for_work(1)
+    for each in idle:
+        each.was_woken()
+        each.wait()
+    assert master.engine.polls.next_woken() is None
+
+
+def test_a_long_poll_holds_no_thread_and_is_answered_by_who_submits(master: Master) -> None:
+    """The bundle is there when the submit returns."""
+    master.enlist()
+    answer = master.poll_for_work()
     master.submit(b"[1]")
-    for waiter in waiters:
-        assert waiter.event.is_set()
-        with engine.lock:
-            engine.sleep_for_work(waiter)
-    assert not any(waiter.event.is_set() for waiter in waiters)
+    reply, parts = answer.result(0)
+    assert isinstance(reply, LeaseReply)
+    assert [bundle.runs for bundle in reply.bundles] == [((0, 1),)]
+    assert parts == (b"[1]",)
+
+
+def test_a_long_poll_ends_when_its_time_is_up(master: Master) -> None:
+    """With nothing, and out of the line: the next task is somebody else's."""
+    master.enlist()
+    answer = master.poll_for_work(wait=5.0)
+    assert master.engine.attend() == pytest.approx(5.0)
+    master.clock.advance(5.0)
+    master.engine.attend()
+    reply, _ = answer.result(0)
+    assert isinstance(reply, LeaseReply)
+    assert reply.bundles == ()
+    master.submit(b"[1]")
+    assert len(master.lease()) == 1
+
+
+def test_all_long_polls_end_when_the_master_is_about_to_leave(master: Master) -> None:
+    """A worker that hears nothing would wait for its time-out instead of for the next master."""
+    master.enlist()
+    work, outcome = master.poll_for_work(), master.poll_for_outcomes(master.submit(b"[1]", function="m:g"))
+    master.engine.hush()
+    assert work.done()
+    assert outcome.done()
+
+
+def test_a_look_that_fails_is_the_answer(master: Master) -> None:
+    """It is an error in its place, not a silence."""
+    job = JobId(new_id())
+
+    def fail(_: LongPoll) -> None:
+        raise UnknownJob(f"there is no job {job}")
+
+    poll = LongPoll(1, math.inf, fail)
+    with master.engine.lock:
+        master.engine.polls.wait_for_job(poll, JobNumber(7))
+        master.engine.polls.wake_for_job(JobNumber(7))
+    master.engine.attend()
+    with pytest.raises(UnknownJob):
+        poll.answer.result(0)
 
 
 def test_a_bundle_never_outgrows_its_frame_after_a_restart(master: Master) -> None:
@@ -129,10 +216,13 @@ def test_a_bundle_never_outgrows_its_frame_after_a_restart(master: Master) -> No
     master.journal.close()
     after = Master(after=master.journal)
     after.enlist()
-    after.engine.core.doubt_until = 0.0
+    for _ in range(60):  # nobody comes back for what is in doubt
+        after.clock.advance(1.0)
+        after.enlist()
+        with after.engine.lock:
+            after.engine.append(workers.tick(after.engine.core, after.clock.now()).changes)
+    after.journal.flush()
     for job in after.engine.core.jobs.values():
-        job.again.add(0, 3)
-        job.doubt.remove(0, 3)
         job.durations.add([(0, 100)])
         job.largest_done = 1000
     given = after.lease(bundles=60)
@@ -164,14 +254,17 @@ def test_a_cursor_of_an_earlier_start_resumes_where_this_one_began(master: Maste
     job = master.submit(b"[1]", b"[2]", b"[3]")
     ((bundle, _),) = master.lease()
     master.report(bundle)
-    seen, rows = master.fetch(job, Cursor())
-    assert (seen.position, rows) == (1, 1)
+    reply, _ = master.fetch(job, Cursor())
+    seen = reply.cursor
+    assert (seen.position, len(reply.rows)) == (1, 1)
     master.journal.close()
     after = Master(after=master.journal)
     after.engine.core.by_id[job].restored_sequence = 0  # the row was not on disk
-    again, rows = after.fetch(job, seen)
-    assert (again.position, rows) == (1, 1), "it is given again, not skipped"
-    assert after.fetch(job, again) == (again, 0)
+    reply, _ = after.fetch(job, seen)
+    again = reply.cursor
+    assert (again.position, len(reply.rows)) == (1, 1), "it is given again, not skipped"
+    reply, _ = after.fetch(job, again)
+    assert (reply.cursor, reply.rows) == (again, ())
     after.journal.close()
 
 
@@ -184,8 +277,7 @@ def test_a_retried_task_is_waited_for_and_not_given_as_it_was(master: Master) ->
     master.service.retry(master.peer, SelectRequest(selectors=(selector,)), ())
     ((bundle, _),) = master.lease()
     master.report(bundle, lines=b"7")
-    request = FetchRequest(job=job, order=Order.INDEX, wait=0.0)
-    reply, parts = master.service.fetch(master.peer, request, ())
+    reply, parts = master.fetch(job, Cursor(), Order.INDEX)
     assert [(row.first, row.count, row.cancelled) for row in reply.rows] == [(0, 1, False)]
     assert parts == (b"7",)
     assert reply.cursor.position == 1

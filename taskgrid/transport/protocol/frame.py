@@ -46,12 +46,15 @@ class Peer(NamedTuple):
 
 Parts = tuple[bytes, ...]
 
+Answer = tuple[Model, Parts]
+"""What a service says to a request."""
+
 
 class Service(Protocol):
     """What the server calls: one method per verb, named as the verb, and a word when a connection ends.
 
-    A method is `verb(peer, request, parts) -> (reply, parts)` and may block (a long poll) for as
-    long as its request allows. It raises `TaskGridError` to refuse.
+    A method is `verb(peer, request, parts) -> (reply, parts)`, or returns a future of those for a long
+    poll, which then holds no thread. It raises `TaskGridError` to refuse.
     """
 
     def disconnected(self, peer: Peer) -> None:
