@@ -15,6 +15,12 @@ def open_journal(path: str, durability: Durability = Durability.POWER) -> Journa
 
     Raises JournalError: locked, damaged, too new, on a network file system, or not to be written.
     """
+    file = journal_file(path)
+    return MemoryJournal(durability) if file is None else SqliteJournal(file, durability)
+
+
+def journal_file(path: str) -> Path | None:
+    """Return the file that `path` means, or None for `memory`."""
     if path == MEMORY:
-        return MemoryJournal(durability)
-    return SqliteJournal(Path(path).expanduser() if path else state_folder() / "journal.db", durability)
+        return None
+    return Path(path).expanduser() if path else state_folder() / "journal.db"

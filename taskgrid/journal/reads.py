@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Container, Iterator, Sequence
-from contextlib import ExitStack, closing
-from typing import Final
+from contextlib import AbstractContextManager, ExitStack, closing
+from typing import Final, Protocol
 
 from taskgrid.journal import rows
 from taskgrid.journal.cache import Cache
-from taskgrid.journal.database import Database
 from taskgrid.journal.lines import ROW_WEIGHT, Splits
 from taskgrid.journal.newest import Extent, collect, merged, newest, reach, span_of
 from taskgrid.journal.protocol import ChunkRow, Group, OutcomePiece, OutcomeRow, StoredChunk
@@ -36,10 +35,17 @@ WHERE job = ? AND span = ? AND first >= ? AND first < ? ORDER BY first
 _NEXT_SPAN: Final = "SELECT min(span) FROM outcomes WHERE job = ? AND span > ?"
 
 
+class Readable(Protocol):
+    """What a reader reads from."""
+
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Give the connection for reading; what does not fit becomes JournalDamaged."""
+
+
 class Reader:
     """Reads of one journal, through caches of `most` bytes in all."""
 
-    def __init__(self, database: Database, most: int, forgotten: Container[int]) -> None:
+    def __init__(self, database: Readable, most: int, forgotten: Container[int]) -> None:
         self._database = database
         self._forgotten = forgotten
         self._chunks: Cache[ChunkRow] = Cache(most * 3 // 8)

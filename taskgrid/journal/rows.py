@@ -51,8 +51,8 @@ class Rows:
         for number, record in enumerate(group.records, group.first_record):
             body = RECORD.dump_json(record)
             self.records.append((job, number, body, sealed(body, job, number)))
-        self.chunks.extend(_chunk_row(job, chunk) for chunk in group.chunks)
-        self.outcomes.extend(_outcome_row(job, outcome) for outcome in group.outcomes)
+        self.chunks.extend(chunk_row(job, chunk) for chunk in group.chunks)
+        self.outcomes.extend(outcome_row(job, outcome) for outcome in group.outcomes)
 
 
 def sealed(body: bytes, job: int, number: int) -> int:
@@ -69,7 +69,8 @@ def _chunk_sealed(job: int, ordinal: int, first: int, count: int, digest: int) -
     return crc32(b"%d %d %d %d" % (job, ordinal, first, count), digest)
 
 
-def _chunk_row(job: int, chunk: ChunkRow) -> Row:
+def chunk_row(job: int, chunk: ChunkRow) -> Row:
+    """Return a chunk as its row, but for the row's id."""
     digest = crc32(chunk.lines)
     crc = _chunk_sealed(job, chunk.ordinal, chunk.first, chunk.count, digest)
     return job, chunk.ordinal, chunk.first, chunk.count, digest, crc, chunk.lines
@@ -79,7 +80,8 @@ def _outcome_sealed(place: tuple[int, ...], token: str | None, lines: bytes) -> 
     return crc32(lines, crc32(f"{place} {token}".encode()))
 
 
-def _outcome_row(job: int, row: OutcomeRow) -> Row:
+def outcome_row(job: int, row: OutcomeRow) -> Row:
+    """Return outcomes as their row, but for its id."""
     token = None if row.token is None else f"{row.token.epoch} {row.token.counter} {row.token.salt}"
     place = (job, row.sequence, row.first, row.count, row.number, int(row.cancelled))
     crc = _outcome_sealed(place, token, row.lines)

@@ -22,6 +22,7 @@ from taskgrid.journal.protocol import Commit, Durability, Group, OutcomePiece, O
 from taskgrid.journal.reads import CACHE, Reader
 from taskgrid.journal.replay import replay
 from taskgrid.journal.space import BALLAST, RESERVE, Space
+from taskgrid.journal.swap import refuse_unfinished
 from taskgrid.journal.upkeep import Upkeep
 from taskgrid.journal.writer import Append, Checkpoint, Forget, Writer, end_process
 from taskgrid.model import Epoch, JobNumber
@@ -51,6 +52,7 @@ class SqliteJournal:
         prepare(place)
         self._lock = Lock(place)
         try:
+            refuse_unfinished(place)
             self.recovered = wal.recover(place)
             """What was cut off behind the last commit at opening, for people; empty if nothing was."""
             self._database = Database(place, durability)

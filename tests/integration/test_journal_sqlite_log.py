@@ -12,7 +12,7 @@ import pytest
 
 from taskgrid.errors import JournalDamaged
 from taskgrid.journal import ChunkRow, Durability, Group, SqliteJournal, verify
-from taskgrid.model import JobNumber, Marked
+from taskgrid.model import Accepted, Created, JobId, JobNumber, JobSpec
 
 JOB = JobNumber(1)
 HEADER, FRAME = 32, 24 + 4096
@@ -47,13 +47,18 @@ class Crashed:
         """Open it, and return how many commits are there and what was cut."""
         journal = SqliteJournal(self.database, Durability.PROCESS, ballast=0)
         try:
-            marks = [record for job in journal.replay() for record in job.records]
-            assert marks == [Marked(mark=n) for n in range(len(marks))]
-            for n in range(len(marks)):
+            _, *chunks = [record for job in journal.replay() for record in job.records]
+            assert chunks == [accepted(n) for n in range(len(chunks))]
+            for n in range(len(chunks)):
                 assert journal.read_payloads(JOB, n, n + 1) == payload(n)
-            return len(marks), journal.recovered
+            return len(chunks), journal.recovered
         finally:
             journal.close()
+
+
+def accepted(n: int) -> Accepted:
+    """Make the record of a chunk."""
+    return Accepted(ordinal=n, first=n, count=1)
 
 
 def payload(n: int) -> bytes:
@@ -67,9 +72,12 @@ def crashed(tmp_path: Path) -> Iterator[Crashed]:
     path = tmp_path / "journal.db"
     log = Path(f"{path}-wal")
     journal = SqliteJournal(path, Durability.PROCESS, ballast=0)
+    created = Created(number=JOB, spec=JobSpec(id=JobId("ab" * 16), function="m:f"), at=1.0)
+    journal.append([Group(JOB, 0, [created])], lambda _: None)
+    journal.flush()
     ends = [log.stat().st_size]
     for n in range(12):
-        journal.append([Group(JOB, n, [Marked(mark=n)], [ChunkRow(n, n, 1, payload(n))])], lambda _: None)
+        journal.append([Group(JOB, n + 1, [accepted(n)], [ChunkRow(n, n, 1, payload(n))])], lambda _: None)
         journal.flush()
         ends.append(log.stat().st_size)
     yield Crashed(path, ends).copied(tmp_path / "crashed")
@@ -108,7 +116,7 @@ def test_flipped_bit_before_the_last_commit_refuses_to_start(crashed: Crashed, t
         with pytest.raises(JournalDamaged, match="taskgrid journal verify"):
             harmed.reopened()
         assert (harmed.log.read_bytes(), harmed.database.read_bytes()) == before
-        assert "commits follow" in verify(harmed.database)[0]
+        assert "commits follow" in verify(harmed.database).findings[0]
 
 
 def test_flipped_bit_in_the_last_commit_is_refused_or_reported(crashed: Crashed, tmp_path: Path) -> None:
@@ -160,10 +168,10 @@ def test_cut_log_takes_new_commits(crashed: Crashed) -> None:
         file.truncate(crashed.ends[7] + 100)
     journal = SqliteJournal(crashed.database, Durability.PROCESS, ballast=0)
     assert journal.recovered
-    journal.append([Group(JOB, 7, [Marked(mark=7)], [ChunkRow(7, 7, 1, payload(7))])], lambda _: None)
+    journal.append([Group(JOB, 8, [accepted(7)], [ChunkRow(7, 7, 1, payload(7))])], lambda _: None)
     journal.close()
     assert crashed.reopened() == (8, "")
-    assert verify(crashed.database) == []
+    assert verify(crashed.database).findings == []
 
 
 def test_frames_that_were_cut_are_not_taken_for_later_commits(crashed: Crashed, tmp_path: Path) -> None:
