@@ -66,6 +66,7 @@ def retry(core: Core, job: Job, runs: Sequence[Run], now: float) -> list[Change]
     back = _within(job, runs, _BACK)
     if not back:
         return []
+    core.free_code(job)
     return [commit(core, job, Retried(runs=tuple(back), floor=core.new_token(), at=now))]
 
 

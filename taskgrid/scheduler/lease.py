@@ -7,7 +7,6 @@ fourfold at most, and is never more than a fair share of what is left.
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from taskgrid.scheduler.apply import commit
 from taskgrid.scheduler.runs import RunSet, count
 from taskgrid.scheduler.state import Change, Core, Job, Lease, Worker
 from taskgrid.scheduler.submit import next_mark
+from taskgrid.scheduler.waiting import Kind
 
 _QUEUED = BYTE[TaskState.QUEUED]
 _MAX_RUNS = 256
@@ -60,14 +60,7 @@ def lease(core: Core, worker_id: WorkerId, nonce: str, bundles: int, now: float)
     answer = Leases()
     if worker.draining:
         return answer
-    turns = [(_turn(core, job), job) for job in core.active.values() if job.leasable and may_run(job, worker)]
-    heapq.heapify(turns)  # a turn ends with the job's number: no two are equal
-    while turns and len(answer.grants) < bundles:
-        _, job = turns[0]
-        if _grant(core, job, worker, answer, now):
-            heapq.heapreplace(turns, (_turn(core, job), job))
-        else:
-            heapq.heappop(turns)
+    _grant_in_turn(core, worker, bundles, answer, now)
     worker.nonce = nonce
     worker.granted = [grant.lease.token for grant in answer.grants]
     return answer
@@ -75,10 +68,20 @@ def lease(core: Core, worker_id: WorkerId, nonce: str, bundles: int, now: float)
 
 def may_run(job: Job, worker: Worker) -> bool:
     """Say whether the worker offers the job's function, with the code that the job means."""
-    offered = worker.offers.get(job.spec.function)
-    if offered is None:
-        return "*" in worker.offers
-    return job.any_code or not job.spec.code.version or offered.version == job.spec.code.version
+    return _runs(worker, job.kind)
+
+
+def waiting_for_code(core: Core, worker: Worker, *, again: bool = False) -> list[Job]:
+    """Return a job for each version of a function's code that is waited for, where the worker offers another one.
+
+    Only versions of which it was not told since a job with them came, unless it is told `again`.
+    """
+    seen, worker.rechecked = worker.rechecked, core.next_number - 1
+    return [
+        job
+        for job in core.by_code.newest(worker.offers.keys())
+        if (again or job.number > seen) and not may_run(job, worker)
+    ]
 
 
 def options_for(job: Job, worker: Worker | None) -> TaskOptions:
@@ -92,14 +95,25 @@ def is_suspected(job: Job, worker: Worker) -> bool:
     return worker.streaks.get(job.number, 0) >= _SUSPECT_AFTER and bool(job.succeeded_on - {worker.id})
 
 
-def _turn(core: Core, job: Job) -> tuple[float, ...]:
-    return (
-        -job.spec.options.priority,
-        core.owner_usage.get(job.spec.owner, 0.0),
-        job.usage,
-        len(job.leases),
-        job.number,
-    )
+def _runs(worker: Worker, kind: Kind) -> bool:
+    function, version = kind
+    offered = worker.offers.get(function)
+    if offered is None:
+        return "*" in worker.offers
+    return not version or offered.version == version
+
+
+def _grant_in_turn(core: Core, worker: Worker, bundles: int, answer: Leases, now: float) -> None:
+    kinds = [kind for kind in core.waiting.kinds() if _runs(worker, kind)]
+    passed_over: list[Job] = []
+    while len(answer.grants) < bundles and (job := core.waiting.next_of(kinds)):
+        if not _grant(core, job, worker, answer, now):
+            core.waiting.step_aside(job)
+            passed_over.append(job)
+        elif not job.waits:
+            core.waiting.settle(job)
+    for job in passed_over:
+        core.waiting.settle(job)
 
 
 def _same_again(core: Core, worker: Worker) -> Leases:
@@ -128,6 +142,8 @@ def _grant(core: Core, job: Job, worker: Worker, answer: Leases, now: float) -> 
 def _make(core: Core, job: Job, worker: Worker, runs: Sequence[Run], now: float) -> Lease:
     for start, stop in runs:
         job.move(start, stop, TaskEvent.GRANTED)
+    job.grants += 1
+    job.owner.grants += 1
     lease = Lease(core.new_token(), job.number, worker.id, RunSet(runs), count(runs), now + core.limits.lease)
     core.leases[lease.token] = worker.leases[lease.token] = job.leases[lease.token] = lease
     return lease

@@ -74,7 +74,7 @@ def report(core: Core, worker_id: WorkerId, outcomes: Outcomes, now: float) -> J
     if taken:
         judgement.change = _take(core, job, worker, outcomes, taken, now=now)
         _uncover(core, lease, taken)
-        _learn(core, job, worker, outcomes, count(taken))
+        _learn(job, worker, outcomes, count(taken))
     return judgement
 
 
@@ -124,6 +124,8 @@ def _take(core: Core, job: Job, worker: Worker | None, outcomes: Outcomes, taken
     )
     change = commit(core, job, record)
     change.rows = [Row(*row) for row in ended_rows(record)]
+    if again:
+        core.arm(job)
     return change
 
 
@@ -169,12 +171,12 @@ def _uncover(core: Core, lease: Lease | None, taken: list[Run]) -> None:
         core.drop_lease(lease)
 
 
-def _learn(core: Core, job: Job, worker: Worker | None, outcomes: Outcomes, taken: int) -> None:
+def _learn(job: Job, worker: Worker | None, outcomes: Outcomes, taken: int) -> None:
     """Learn from what was taken: durations, shares, and whether this worker is to be suspected."""
     job.durations.add(outcomes.durations)
     job.largest_done = max(job.largest_done, taken)
     job.usage += outcomes.seconds
-    core.owner_usage[job.spec.owner] = core.owner_usage.get(job.spec.owner, 0.0) + outcomes.seconds
+    job.owner.usage += outcomes.seconds
     if worker is None:
         return
     worker.done += taken

@@ -7,6 +7,7 @@ each task that has a past.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,8 +16,10 @@ from typing import Final
 
 from taskgrid.lifecycle import BYTE, STATE, TaskEvent, TaskState, advance
 from taskgrid.model import CodeVersion, Epoch, JobId, JobNumber, JobSpec, Record, Run, TaskOptions, Token, WorkerId
+from taskgrid.scheduler.alarms import Alarms
 from taskgrid.scheduler.durations import Durations
 from taskgrid.scheduler.runs import RunSet
+from taskgrid.scheduler.waiting import ByCode, Kind, Owner, Turn, Waiting
 
 _LIVE: Final = re.compile(
     b"[%c%c%c]+" % tuple(BYTE[s] for s in (TaskState.QUEUED, TaskState.DELAYED, TaskState.LEASED))
@@ -127,8 +130,8 @@ class Worker:
     """Failed attempts in a row, by job."""
     declared: Mapping[str, TaskOptions] = field(default_factory=dict)
     """Options that its functions declare, where they declare any."""
-    rechecked: set[JobNumber] = field(default_factory=set)
-    """Jobs for whose code it was asked to look again."""
+    rechecked: int = 0
+    """The newest job of which it knows whether its code must be looked at again."""
     done: int = 0
     nonce: str = ""
     granted: Sequence[Token] = ()
@@ -164,25 +167,43 @@ class Job:
         self.durations = Durations()
         self.payload_bytes = 1.0
         self.largest_done = 0
-        self.usage = 0.0
+        self.owner, self.usage, self.grants = Owner(), 0.0, 0
+        self.in_line, self.alarm_at = False, math.inf
         self.succeeded_on: set[WorkerId] = set()
         self.refused = 0
         self.client_seen = at
         # Positions that others may see, and those waiting for their commit.
         self.pending: deque[tuple[int, int, int, tuple[int, ...], bool]] = deque()
-        self.committed_record = -1
-        self.committed_total = self.committed_sequence = 0
+        self.committed_record, self.committed_total, self.committed_sequence = -1, 0, 0
         self.committed_counts: tuple[int, ...] = tuple(self.counts)
         self.committed_ended = False
-        self.counted_live = 0
-        """What of `live` the core's total has."""
-        self.restored_sequence = 0
-        """Outcome rows there were when this master started."""
+        self.counted_live = 0  # what of `live` the core's total has
+        self.restored_sequence = 0  # outcome rows there were when this master started
 
     @property
     def id(self) -> JobId:
         """The client-made id."""
         return self.spec.id
+
+    @property
+    def kind(self) -> Kind:
+        """What may run it."""
+        return (self.spec.function, "" if self.any_code else self.spec.code.version)
+
+    @property
+    def priority(self) -> int:
+        """The highest goes first."""
+        return self.spec.options.priority
+
+    @property
+    def turn(self) -> Turn:
+        """Among its owner's jobs, who used less goes first, then who got less, then the older."""
+        return (self.usage, self.grants, self.number)
+
+    @property
+    def waits(self) -> bool:
+        """Say whether something could go out now, wherever."""
+        return self.committed_total > self.cursor or bool(self.again or self.singles or self.elsewhere)
 
     @property
     def total(self) -> int:
@@ -259,12 +280,16 @@ class Core:
         self.active: dict[JobNumber, Job] = {}
         self.workers: dict[WorkerId, Worker] = {}
         self.leases: dict[Token, Lease] = {}
-        self.owner_usage: dict[str, float] = {}
+        """The first to expire first."""
+        self.owners: dict[str, Owner] = {}
+        self.waiting: Waiting[Job] = Waiting()
+        self.by_code: ByCode[Job] = ByCode()
+        self.alarms = Alarms()
         self.queued = 0
         """Tasks that have not ended, over all jobs."""
         self.slots = 0
         """Of the workers that are there."""
-        self.next_number = 1
+        self.next_number = JobNumber(1)
         self.counter = 0
         self.ticked_at = now
         self.doubt_until = now
@@ -284,39 +309,79 @@ class Core:
         self.counter += 1
         return Token(self.epoch.number, self.counter, self.epoch.salt)
 
-    def free_number(self) -> JobNumber:
-        """Return the next job's number."""
-        return JobNumber(self.next_number)
-
     def add(self, job: Job) -> None:
         """Take a new or replayed job in."""
         self.jobs[job.number] = job
         self.by_id[job.id] = job
-        self.next_number = max(self.next_number, job.number + 1)
+        self.next_number = JobNumber(max(self.next_number, job.number + 1))
         if job.spec.key:
             self.by_key[job.spec.key] = job
+        job.owner = self.owners.setdefault(job.spec.owner, Owner())
+        job.owner.jobs += 1
         self.settle(job)
+        self.arm(job)
 
     def settle(self, job: Job) -> None:
-        """Keep the set of jobs that have work to do, and the total of their tasks."""
+        """Keep the sets of jobs that have work to do, and the total of their tasks."""
         self.queued += job.live - job.counted_live
         job.counted_live = job.live
-        if job.ended:
-            self.active.pop(job.number, None)
-        else:
+        if not job.ended:
+            if job.number not in self.active:
+                self.by_code.add(job)
             self.active[job.number] = job
+        elif self.active.pop(job.number, None) is not None:
+            self.by_code.remove(job)
+        self.waiting.settle(job)
+
+    def committed(self, job: Job, record: int) -> None:
+        """Let others see what rests on a job's records up to and with `record`."""
+        job.committed(record)
+        self.waiting.settle(job)
+
+    def free_code(self, job: Job) -> None:
+        """Let any code run a job from here on."""
+        self.waiting.remove(job)
+        self.by_code.remove(job)
+        job.any_code = True
+
+    def bundles(self, most: int) -> int:
+        """Count the bundles there may be, up to `most`."""
+        found = 0
+        for job in self.waiting.jobs.values():
+            found += job.leasable
+            if found >= most:
+                return most
+        return found
+
+    def arm(self, job: Job) -> None:
+        """See to it that a tick looks at a job in time; after one that is early, that is asked again."""
+        if job.delayed:
+            self.alarms.arm(job, job.delayed[0][0])
+        if job.doubt:
+            self.alarms.arm(job, self.doubt_ends_at(job))
+        if not job.sealed:
+            self.alarms.arm(job, job.client_seen + job.spec.client_grace.total_seconds())
 
     def forget(self, job: Job) -> None:
         """Drop an ended job."""
         self.jobs.pop(job.number, None)
         self.by_id.pop(job.id, None)
-        self.active.pop(job.number, None)
+        self.waiting.remove(job)
+        job.owner.jobs -= 1
+        if not job.owner.jobs:
+            del self.owners[job.spec.owner]
         if job.spec.key and self.by_key.get(job.spec.key) is job:
             del self.by_key[job.spec.key]
 
     def known_token(self, token: Token) -> bool:
         """Say whether the token is of this journal's history."""
         return self.epochs.get(token.epoch) == token.salt
+
+    def renew(self, lease: Lease, now: float) -> None:
+        """Let a lease begin anew; all last as long, so it is the last to expire."""
+        lease.expires_at = now + self.limits.lease
+        if self.leases.pop(lease.token, None):
+            self.leases[lease.token] = lease
 
     def drop_lease(self, lease: Lease) -> None:
         """Forget a lease; its tasks are the caller's business."""

@@ -77,13 +77,11 @@ def keep(core: Core, jobs: tuple[JobId, ...], now: float) -> list[JobId]:
     return closed
 
 
-def seal_abandoned(core: Core, now: float) -> list[Change]:
-    """Seal open jobs whose clients were away for their grace."""
-    return [
-        commit(core, job, Sealed(abandoned=True, at=now))
-        for job in list(core.active.values())
-        if not job.sealed and now - job.client_seen > job.spec.client_grace.total_seconds()
-    ]
+def seal_abandoned(core: Core, job: Job, now: float) -> Change | None:
+    """Seal an open job whose client was away for its grace."""
+    if job.sealed or now - job.client_seen <= job.spec.client_grace.total_seconds():
+        return None
+    return commit(core, job, Sealed(abandoned=True, at=now))
 
 
 def next_mark(job: Job, cursor: int, now: float, *, adapt: bool = True) -> Marked | None:
@@ -128,7 +126,7 @@ def _open(core: Core, chunk: Chunk, now: float) -> Submitted:
             hint="taskgrid forget all, or raise max_jobs",
         )
     _check_room(core, chunk.count)
-    job = Job(core.free_number(), chunk.spec, now)
+    job = Job(core.next_number, chunk.spec, now)
     core.add(job)
     return _accept(core, job, chunk, [Created(number=job.number, spec=job.spec, at=now)], now)
 
@@ -140,6 +138,8 @@ def _accept(core: Core, job: Job, chunk: Chunk, opening: list[Record], now: floa
         records.append(Sealed(at=now))
     job.payload_bytes = max(job.payload_bytes, chunk.size / max(chunk.count, 1))
     change = commit(core, job, *records)
+    if opening:
+        core.arm(job)
     # The mark goes with the chunk while the backlog is short, so that its tasks need no second commit.
     if mark := next_mark(job, job.cursor, now, adapt=False):
         change.records.extend(commit(core, job, mark).records)

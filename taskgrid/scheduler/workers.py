@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from taskgrid.lifecycle import BYTE, TaskEvent, TaskState
 from taskgrid.model import Buried, Cause, Failure, JobNumber, Run, Token, WorkerId, failure_line
@@ -85,6 +86,7 @@ def release(core: Core, worker_id: WorkerId, held: Iterable[Held]) -> None:
             for run in lease.runs.within(start, stop):
                 _requeue(job, run, TaskEvent.RELEASED)
                 lease.runs.remove(*run)
+        core.waiting.settle(job)
         if not lease.runs:
             core.drop_lease(lease)
 
@@ -97,6 +99,7 @@ def leave(core: Core, worker_id: WorkerId) -> None:
         job = core.jobs[lease.job]
         for run in lease.runs.runs():
             _requeue(job, run, TaskEvent.RELEASED)
+        core.waiting.settle(job)
         core.drop_lease(lease)
 
 
@@ -126,14 +129,21 @@ def tick(core: Core, now: float) -> Tick:
     done = Tick()
     for worker in list(core.workers.values()):
         _check(core, worker, done, now)
-    for lease in [lease for lease in core.leases.values() if lease.expires_at <= now]:
+    for lease in list(takewhile(lambda lease: lease.expires_at <= now, core.leases.values())):
         _expire(core, lease, done, now)
-    for job in list(core.active.values()):
-        _fall_due(job, done, now)
-        if job.doubt and now >= core.doubt_ends_at(job):
-            _end_doubt(core, job, done, now)
-    done.changes += seal_abandoned(core, now)
+    for job in core.alarms.ring(core.jobs, now):
+        _look_at(core, job, done, now)
     return done
+
+
+def _look_at(core: Core, job: Job, done: Tick, now: float) -> None:
+    _fall_due(job, done, now)
+    if job.doubt and now >= core.doubt_ends_at(job):
+        _end_doubt(core, job, done, now)
+    if sealed := seal_abandoned(core, job, now):
+        done.changes.append(sealed)
+    core.waiting.settle(job)
+    core.arm(job)
 
 
 def _extend_all(core: Core, by: float) -> None:
@@ -155,7 +165,7 @@ def _extend(core: Core, worker: Worker, held: Held, now: float) -> list[Taken]:
     lease = core.leases.get(held.token)
     if lease is None:
         lease = _take_up(core, job, worker, held, now)
-    lease.expires_at = now + core.limits.lease
+    core.renew(lease, now)
     if all(lease.runs.covers(start, stop) for start, stop in held.runs):
         return []
     missing = [gap for start, stop in held.runs for gap in subtract((start, stop), lease.runs.within(start, stop))]
@@ -175,6 +185,7 @@ def _take_up(core: Core, job: Job, worker: Worker, held: Held, now: float) -> Le
                 job.move(index, index + 1, TaskEvent.GRANTED)
                 lease.runs.add(index, index + 1)
     if lease.runs:
+        core.waiting.settle(job)
         core.leases[lease.token] = worker.leases[lease.token] = job.leases[lease.token] = lease
     return lease
 
@@ -214,6 +225,7 @@ def _expire(core: Core, lease: Lease, done: Tick, now: float) -> None:
         job.move(*run, TaskEvent.EXPIRED)
         for index in range(*run):
             _suspect(core, job, index, done, now, charged=charged)
+    core.waiting.settle(job)
 
 
 def _suspect(core: Core, job: Job, index: int, done: Tick, now: float, *, charged: bool) -> None:

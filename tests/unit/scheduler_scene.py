@@ -51,7 +51,7 @@ class Scene:
             assert change.first_record == len(kept), "records are numbered densely"
             kept += change.records
             if job := self.core.jobs.get(change.job):
-                job.committed(len(kept) - 1)
+                self.core.committed(job, len(kept) - 1)
 
     def restart(self) -> None:
         """Start again from the records."""

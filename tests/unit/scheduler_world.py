@@ -6,6 +6,7 @@ effects; effects that rest on a change that was never committed are gone after a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -66,7 +67,7 @@ class World:
         """Commit everything, and deliver the leases that waited for it."""
         for change in self.changes[self.committed :]:
             if job := self.core.jobs.get(change.job):
-                job.committed(change.first_record + len(change.records) - 1)
+                self.core.committed(job, change.first_record + len(change.records) - 1)
         self.committed = len(self.changes)
         self.held += [held for _, held in self.undelivered]
         self.undelivered.clear()
@@ -226,6 +227,7 @@ class World:
     def check(self) -> None:
         """Walk all invariants."""
         ended, _ = self.naive()
+        _check_core(self.core)
         for job in self.core.jobs.values():
             _check_job(self.core, job)
             in_memory = {(job.number, i) for i, byte in enumerate(job.states) if STATE[byte] in ENDED}
@@ -269,6 +271,28 @@ def outcomes(held: Held, tasks: list[int], faults: dict[int, Cause]) -> report.O
         faults={index: report.Fault(cause, "builtins.FileNotFoundError") for index, cause in faults.items()},
         durations=((3, len(tasks)),),
     )
+
+
+def _check_core(core: Core) -> None:
+    """Compare what is kept up to date with what a scan finds."""
+    assert core.waiting.jobs == {job.number: job for job in core.jobs.values() if job.leasable}
+    assert core.bundles(1 << 30) == sum(job.leasable for job in core.jobs.values())
+    assert core.queued == sum(job.live for job in core.jobs.values())
+    assert list(core.leases) == [each.token for each in sorted(core.leases.values(), key=lambda each: each.expires_at)]
+    for job in core.jobs.values():
+        assert job.in_line or not job.leasable
+        assert core.waiting.next_of(core.waiting.kinds()) is _naive_next(core)
+        needed = [job.delayed[0][0]] if job.delayed else []
+        needed += [core.doubt_ends_at(job)] if job.doubt else []
+        needed += [] if job.sealed else [job.client_seen + job.spec.client_grace.total_seconds()]
+        assert job.alarm_at <= min(needed, default=math.inf), "a tick would come too late"
+        assert math.isinf(job.alarm_at) or (job.alarm_at, job.number) in core.alarms
+
+
+def _naive_next(core: Core) -> Job | None:
+    """Find the job whose turn it is among those of one owner."""
+    waiting = [job for job in core.jobs.values() if job.leasable]
+    return min(waiting, key=lambda job: (-job.priority, job.usage, job.grants, job.number), default=None)
 
 
 def _check_job(core: Core, job: Job) -> None:

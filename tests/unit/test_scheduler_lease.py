@@ -15,7 +15,7 @@ def test_higher_priority_goes_first() -> None:
     worker = scene.worker("a")
     scene.job(5, owner="idle")
     urgent = scene.job(2, owner="busy", priority=1)
-    scene.core.owner_usage["busy"] = 1e6
+    scene.core.owners["busy"].usage = 1e6
     assert [grant.job for grant in scene.lease(worker, 2)] == [urgent, urgent]
 
 

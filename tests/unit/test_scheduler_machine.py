@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from scheduler_world import World, outcomes
 from taskgrid.model import Backoff, Cause, TaskOptions, WorkerId
 from taskgrid.scheduler import apply, checkpoint, lease, report, workers
 from taskgrid.scheduler.runs import as_runs
-from taskgrid.scheduler.state import Job
+from taskgrid.scheduler.state import Core, Job
 
 _OPTIONS = TaskOptions(max_attempts=3, backoff=Backoff(first=timedelta(seconds=5)))
 _WORKERS = [WorkerId("a"), WorkerId("b"), WorkerId("c")]
@@ -62,6 +63,12 @@ class SchedulerMachine(RuleBasedStateMachine):
         for worker in _WORKERS:
             self.world.lease(worker, 2)
         self.world.commit()
+
+    @rule()
+    def crash_while_much_is_out(self) -> None:
+        self.everybody_leases()
+        self.world.crash()
+        self.report_an_old_lease(1)
 
     @rule()
     def everything_expires(self) -> None:
@@ -189,7 +196,27 @@ def _no_doubt(core: Any, job: Job, now: float) -> None:
     core.add(job)
 
 
+def _line_kept_only_by_records(core: Any, job: Job, record: int) -> None:
+    job.committed(record)
+
+
+def _beat_regardless_of_the_fence(core: Any, job: Job, worker: Any, held: Any, now: float) -> Any:
+    job_again = copy(job)
+    job_again.trails = type(job.trails)()  # nobody got the tasks since
+    return _take_up(core, job_again, worker, held, now)
+
+
+def _renewed_in_place(core: Core, lease_: Any, now: float) -> None:
+    lease_.expires_at = now + core.limits.lease
+
+
+_take_up = workers._take_up
+
 MUTANTS = {
+    "a beat takes leases up regardless of the fence": (workers, "_take_up", _beat_regardless_of_the_fence),
+    "what was committed is not seen to wait": (Core, "committed", _line_kept_only_by_records),
+    "nobody sets an alarm": (Core, "arm", lambda *_: None),
+    "a renewed lease keeps its place": (Core, "renew", _renewed_in_place),
     "a later lease sets no floor": (apply, "_lease", _without_floor),
     "a failed attempt's token stays good": (apply, "_try_again", _failed_attempt_keeps_its_token),
     "an expired lease's tasks are forgotten": (workers, "_expire", _forgotten_requeue),
