@@ -27,7 +27,7 @@ _MARK = "PROGRAMS_OF_TEST"
 _SERVES_WITHIN = 30.0
 
 
-def eventually(true: Callable[[], object], within: float = 20.0, what: str = "") -> None:
+def eventually(true: Callable[[], object], within: float = 40.0, what: str = "") -> None:
     """Wait for a condition, or fail."""
     deadline = time.monotonic() + within
     while not true():
@@ -56,11 +56,15 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
-def free_port() -> int:
-    """Return a port of the loopback address that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def reserved_port() -> socket.socket:
+    """Bind a free port of the loopback address, so that only who names it can listen there, again and again.
+
+    A port that is merely free can go to somebody else's connection while the master that had it is away.
+    """
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    return reserved
 
 
 class Programs:
@@ -70,7 +74,8 @@ class Programs:
         self.folder = folder
         self.journal = folder / "journal.db"
         self.key_file = make_key_files(folder / "config" / "taskgrid")
-        self.server = f"127.0.0.1:{free_port()}"
+        self._reserved = reserved_port()
+        self.server = f"127.0.0.1:{self._reserved.getsockname()[1]}"
         self.environment: dict[str, str] = {}
         """Variables for programs started from now on."""
         self.python = tuple(python)
@@ -147,13 +152,14 @@ class Programs:
         program.kill()
         program.wait()
 
-    def end(self, program: subprocess.Popen[bytes], within: float = 20.0) -> int:
+    def end(self, program: subprocess.Popen[bytes], within: float = 40.0) -> int:
         """Ask a program to end and return its exit status."""
         program.terminate()
         return program.wait(within)
 
     def close(self) -> None:
         """End everything that is left, however it was started."""
+        self._reserved.close()
         for program in self._started:
             if program.poll() is None:
                 self.kill(program)

@@ -19,7 +19,7 @@ def grid() -> Iterator[Grid]:
         local.control.cancel(Selector(all=True))  # what a failed test left would be waited for
 
 
-def eventually(true: Callable[[], bool], within: float = 10.0) -> None:
+def eventually(true: Callable[[], bool], within: float = 30.0) -> None:
     """Wait for a condition, or fail."""
     deadline = time.monotonic() + within
     while not true():

@@ -57,7 +57,7 @@ def test_functions_of_the_started_script_run_and_everything_ends_with_it(script:
     assert script.stdout.readline().split() == ["0", "1", "4", "9", "25"]
     pids = [int(word) for word in script.stdout.readline().split()]
     script.stdin.close()
-    assert script.wait(20) == 0
+    assert script.wait(40) == 0
     assert gone(pids)
 
 
@@ -68,7 +68,7 @@ def test_a_killed_owner_takes_its_programs_along(script: subprocess.Popen[str]) 
     pids = [int(word) for word in script.stdout.readline().split()]
     assert not gone(pids)
     script.kill()
-    eventually(lambda: gone(pids), within=15)
+    eventually(lambda: gone(pids))
 
 
 def test_a_grid_that_is_never_shut_down_ends_with_the_interpreter() -> None:
@@ -93,7 +93,7 @@ def test_a_function_typed_at_a_prompt_is_refused_with_what_to_do() -> None:
     """Where no worker can find it, nothing is sent."""
     words = [sys.executable, "-i", "-q"]
     typed = "from taskgrid.client.callee import callee_of\ndef f(x): return x\n\ncallee_of(f, 1000)\n"
-    done = subprocess.run(words, input=typed, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(words, input=typed, capture_output=True, text=True, timeout=50, check=False)
     assert FunctionRefused.__name__ in done.stderr
     assert "beside the notebook" in done.stderr
 

@@ -272,23 +272,6 @@ def test_log_starts_over_when_it_has_grown(tmp_path: Path) -> None:
     journal.close()
 
 
-def test_backup_opens_as_a_journal_of_another_history(tmp_path: Path) -> None:
-    """A copy made while the journal is in use holds what was committed, and its next epoch has other bits."""
-    journal = SqliteJournal(tmp_path / "journal.db", ballast=0)
-    commit(journal, 0, [Marked(mark=3)], [ChunkRow(0, 0, 1, b"[1]")])
-    journal.backup(tmp_path / "copy.db")
-    with pytest.raises(JournalError, match="exists"):
-        journal.backup(tmp_path / "copy.db")
-    journal.close()
-    copy = SqliteJournal(tmp_path / "copy.db", ballast=0)
-    again = SqliteJournal(tmp_path / "journal.db", ballast=0)
-    assert records(copy) == [Marked(mark=3)]
-    assert copy.epoch.number == again.epoch.number == 2
-    assert copy.epoch.salt != again.epoch.salt
-    copy.close()
-    again.close()
-
-
 def test_deep_backlog_is_read_from_disk_in_order(tmp_path: Path) -> None:
     """Chunks that no longer fit into memory are read ahead, and each line comes once."""
     journal = SqliteJournal(tmp_path / "journal.db", Durability.NONE, ballast=0, cache=200_000)

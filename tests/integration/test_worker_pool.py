@@ -6,6 +6,8 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,7 +31,7 @@ def is_alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
-def wait_until(true: object, within: float = 10.0) -> None:
+def wait_until(true: object, within: float = 30.0) -> None:
     """Wait for a condition, with a deadline."""
     until = time.monotonic() + within
     while not true():  # type: ignore[operator]
@@ -92,14 +94,14 @@ def test_a_time_limit_kills_the_whole_process_tree_and_one_task(tmp_path: Path) 
     """Also a program in a session of its own that the task started is gone."""
     noted = tmp_path / "pid"
     with Bench(tmp_path) as bench:
-        bench.lease("hang_with_child", [f'["{noted}"]'.encode()], time_limit=0.5)
+        bench.lease("hang_with_child", [f'["{noted}"]'.encode()], time_limit=1.5)
         failed = failure(bench.collect(1)[0])
         bench.lease("double", lines(2), first=1)
         assert bench.collect(2)[1] == b"4"
     assert failed.cause is Cause.TIME_LIMIT
     assert failed.seconds is not None
-    assert 0.5 <= failed.seconds < 2.0
-    assert not is_alive(int(noted.read_text()))
+    assert 1.5 <= failed.seconds < 30
+    wait_until(lambda: not is_alive(int(noted.read_text())))
 
 
 def test_a_memory_limit_kills_the_task_that_is_over_it(tmp_path: Path) -> None:
@@ -114,26 +116,27 @@ def test_a_memory_limit_kills_the_task_that_is_over_it(tmp_path: Path) -> None:
 
 def test_what_stands_behind_a_long_task_is_given_back(tmp_path: Path) -> None:
     """With no slot free the rest goes to the master, and each task runs or returns, never both."""
-    notes = tmp_path / "notes"
+    notes, gate = tmp_path / "notes", tmp_path / "gate"
     with Bench(tmp_path) as bench:
-        bench.lease("note", [f'["{notes}", "{n}", {1.2 if n == 1 else 0}]'.encode() for n in range(6)])
-        bench.lease("note", [f'["{notes}", "{n}", 0]'.encode() for n in range(6, 8)], first=6)
-        assert sorted(bench.released()) == [(2, 6), (6, 8)]
-        assert bench.collect(2) == {0: b'"0"', 1: b'"1"'}
+        bench.lease("hold", [f'["{notes}", "{n}", "{gate}"]'.encode() for n in range(4)])
+        bench.lease("note", [f'["{notes}", "{n}", 0]'.encode() for n in range(4, 6)], first=4)
+        assert bench.released(5) == {1, 2, 3, 4, 5}
+        gate.touch()
+        assert bench.collect(1) == {0: b'"0"'}
         bench.lease("note", [f'["{notes}", "again", 0]'.encode()], first=9)
-        bench.collect(3)
-    assert notes.read_text().split() == ["0", "1", "again"]
+        bench.collect(2)
+    assert notes.read_text().split() == ["0", "again"]
 
 
 def test_what_stands_behind_a_long_task_goes_to_a_free_slot(tmp_path: Path) -> None:
     """The rest of the bundle ends while the long task still runs."""
+    notes, gate = tmp_path / "notes", tmp_path / "gate"
+    gate_of = [gate, *[tmp_path] * 20]
     with Bench(tmp_path, slots=2) as bench:
         bench.wait_ready(2)
-        bench.lease("nap", lines(1.5, *[0.001] * 20))
-        started = time.monotonic()
-        bench.collect(20)
-        assert time.monotonic() - started < 1.2
-        assert not bench.owing.is_set()
+        bench.lease("hold", [f'["{notes}", "{n}", "{gate_of[n]}"]'.encode() for n in range(21)])
+        assert set(bench.collect(20)) == set(range(1, 21))
+        gate.touch()
         bench.collect(21)
 
 
@@ -141,9 +144,9 @@ def test_a_child_is_replaced_after_its_number_of_tasks(tmp_path: Path) -> None:
     """Also in the middle of a bundle: no child runs more than that many."""
     with Bench(tmp_path, max_tasks=4) as bench:
         bench.lease("pid_of", lines(*range(10)))
-        pids = list(bench.collect(10).values())
-    assert [len(set(pids[at : at + 4])) for at in (0, 4, 8)] == [1, 1, 1]
-    assert len(set(pids)) == 3
+        pids = Counter(bench.collect(10).values())
+    assert max(pids.values()) == 4
+    assert len(pids) >= 3
 
 
 def test_an_output_flood_neither_blocks_nor_fills_memory(tmp_path: Path) -> None:
@@ -164,14 +167,15 @@ def test_large_values_are_handed_over_in_pieces(tmp_path: Path) -> None:
 
 def test_a_drain_finishes_what_runs_and_gives_back_the_rest(tmp_path: Path) -> None:
     """What had not begun returns at no cost; the running task's outcome is kept."""
-    notes = tmp_path / "notes"
+    notes, gate = tmp_path / "notes", tmp_path / "gate"
     with Bench(tmp_path) as bench:
-        bench.lease("note", [f'["{notes}", "{n}", 0.6]'.encode() for n in range(3)])
+        bench.lease("hold", [f'["{notes}", "{n}", "{gate}"]'.encode() for n in range(3)])
         wait_until(notes.exists)
         bench.pool.drain()
-        assert sorted(bench.released()) == [(1, 3)]
+        assert bench.released(2) == {1, 2}
+        gate.touch()
         assert bench.collect(1) == {0: b'"0"'}
-        assert bench.pool.join(5.0)
+        assert bench.pool.join(30.0)
     assert notes.read_text().split() == ["0"]
 
 
@@ -182,8 +186,8 @@ def test_a_stop_kills_what_runs_and_gives_it_back(tmp_path: Path) -> None:
         bench.lease("note", [f'["{notes}", "{n}", 30]'.encode() for n in range(3)])
         wait_until(notes.exists)
         bench.pool.stop()
-        assert bench.pool.join(5.0)
-        assert sorted(bench.released()) == [(0, 3)]
+        assert bench.pool.join(30.0)
+        assert bench.released(3) == {0, 1, 2}
         assert not bench.ledger.next_batch(0.0)
 
 
@@ -206,25 +210,37 @@ def test_nothing_new_begins_under_a_lease_that_is_no_longer_trusted(tmp_path: Pa
     notes = tmp_path / "notes"
     with Bench(tmp_path) as bench:
         bench.wait_ready()
-        bundle = bench.lease("note", [f'["{notes}", "{n}", 0.07]'.encode() for n in range(40)], ttl=0.6)
-        time.sleep(1.0)
-        begun = len(notes.read_text().split())
-        time.sleep(0.3)
-        assert len(notes.read_text().split()) == begun < 40
+        bench.lease("note", [f'["{notes}", "{n}", 0.02]'.encode() for n in range(150)], ttl=0.6)
+        begun = stood_still_at(lambda: len(notes.read_text().split()) if notes.exists() else 0)
+        assert begun < 150
         bench.ledger.extend(bench.ledger.held(), time.monotonic() + 60)
-        bench.collect(40)
-    assert notes.read_text().split() == [str(n) for n in range(40)]
-    assert bundle.count == 40
+        bench.collect(150)
+    assert sorted(map(int, notes.read_text().split())) == list(range(150))
+
+
+def stood_still_at(count: Callable[[], int], seconds: float = 0.7) -> int:
+    """Wait until a number has not changed for a while, and return it."""
+    last = (count(), time.monotonic())
+    while time.monotonic() - last[1] < seconds:
+        if (now := count()) != last[0]:
+            last = (now, time.monotonic())
+        time.sleep(0.01)
+    return last[0]
 
 
 def test_a_function_declared_alone_is_killed_at_the_margin(tmp_path: Path) -> None:
     """It runs again only when the lease is trusted again."""
-    notes = tmp_path / "notes"
+    notes, gate = tmp_path / "notes", tmp_path / "gate"
     with Bench(tmp_path) as bench:
         bench.wait_ready()
-        bench.lease("note", [f'["{notes}", "x", 1.0]'.encode()], ttl=0.6, alone=True)
-        time.sleep(1.3)
-        assert not bench.ledger.next_batch(0.0)
+        (pid,) = bench.pids()
+        bench.lease("hold", [f'["{notes}", "x", "{gate}"]'.encode()], ttl=1.5, alone=True)
+        wait_until(notes.exists)
+        wait_until(lambda: not is_alive(pid))
+        gate.touch()
+        slot = bench.pool._slots[0]
+        wait_until(lambda: bench.pids() not in ([], [pid]) and slot._is_ready)
+        assert not bench.ledger.next_batch(0.2)
         bench.ledger.extend(bench.ledger.held(), time.monotonic() + 60)
         assert bench.collect(1) == {0: b'"x"'}
     assert notes.read_text().split() == ["x", "x"]
@@ -235,7 +251,7 @@ def test_children_that_cannot_import_end_the_pool_with_the_reason(tmp_path: Path
     with Bench(tmp_path, modules=("no_such_module",)) as bench:
         bench.lease("double", lines(1))
         assert bench.ended.wait(20)
-        assert bench.released() == [(0, 1)]
+        assert bench.released(1) == {0}
     assert "no_such_module" in str(bench.trouble)
     assert str(tmp_path) in str(bench.trouble)
 
@@ -311,29 +327,33 @@ def test_taking_back_at_any_moment_runs_each_task_exactly_once(tmp_path: Path) -
     assert sorted(map(int, notes.read_text().split())) == list(range(1600))
 
 
-def test_a_task_seen_to_begin_after_the_limit_was_lowered_is_the_childs(tmp_path: Path) -> None:
+def test_a_task_seen_to_begin_after_the_limit_was_lowered_is_the_childs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The child had read the old limit: what it began stays its own until it says otherwise."""
-    notes = tmp_path / "notes"
+    monkeypatch.setattr("taskgrid.worker.slot.STALLED_AFTER", 3600.0)  # the pool takes nothing back by itself
+    notes, gate = tmp_path / "notes", tmp_path / "gate"
     with Bench(tmp_path) as bench:
         bench.wait_ready()
-        bench.lease("note", [f'["{notes}", "{n}", 0.2]'.encode() for n in range(3)])
-        wait_until(notes.exists)
         slot, (pid,), done = bench.pool._slots[0], bench.pids(), threading.Event()
-        os.kill(pid, signal.SIGSTOP)
 
         def cut_as_the_child_goes_on() -> None:
             slot.cut(bench.pool.kept, time.monotonic())
             slot.child.words.view[AT] = 1
             done.set()
 
+        bench.lease("hold", [f'["{notes}", "{n}", "{gate}"]'.encode() for n in range(3)])
+        wait_until(notes.exists)
+        os.kill(pid, signal.SIGSTOP)
         bench.pool._command(cut_as_the_child_goes_on)
-        assert done.wait(5)
+        assert done.wait(30)
         wait_until(lambda: slot._assigned.find(2) is None)
         assert slot._assigned.find(1) is not None
         slot.child.words.view[AT] = 0
+        gate.touch()
         os.kill(pid, signal.SIGCONT)
         bench.collect(3)
-    assert notes.read_text().split() == ["0", "1", "2"]
+    assert sorted(notes.read_text().split()) == ["0", "1", "2"]
 
 
 def test_memory_that_ended_tasks_left_behind_is_nobodys_fault(tmp_path: Path) -> None:

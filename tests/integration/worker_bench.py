@@ -12,7 +12,7 @@ from taskgrid.errors import TaskGridError
 from taskgrid.model import Failure, JobNumber, TaskOptions, Token, Verdict, parse_failure
 from taskgrid.transport.protocol import Bundle, Judged
 from taskgrid.worker.frames import Setup
-from taskgrid.worker.held import Ended
+from taskgrid.worker.held import Ended, Work
 from taskgrid.worker.ledger import Ledger
 from taskgrid.worker.pool import Pool
 from taskgrid.worker.positions import indices
@@ -37,6 +37,13 @@ def note(path: str, name: str, seconds: float) -> str:
     with open(path, "a") as notes:
         notes.write(name + "\\n")
     time.sleep(seconds)
+    return name
+
+def hold(path: str, name: str, gate: str) -> str:
+    with open(path, "a") as notes:
+        notes.write(name + "\\n")
+    while not os.path.exists(gate):
+        time.sleep(0.005)
     return name
 
 def fail_at(n: int, bad: int) -> int:
@@ -125,6 +132,7 @@ class Bench:
         self.outcomes: dict[tuple[int, int], bytes] = {}
         self.taken: list[Ended] = []
         self._counter = 0
+        self._first_lease: dict[int, int] = {}
 
     def _on_end(self, trouble: TaskGridError | None) -> None:
         self.trouble = trouble
@@ -136,12 +144,12 @@ class Bench:
 
     def __exit__(self, *_: object) -> None:
         self.pool.stop()
-        assert self.pool.join(10.0), "the pool did not end"
+        assert self.pool.join(30.0), "the pool did not end"
         self.pool.close()
 
     def wait_ready(self, slots: int = 1) -> None:
         """Wait until so many slots have a child that is ready."""
-        until = time.monotonic() + 20
+        until = time.monotonic() + 40
         while self.pool.demand.wait(1.0, unless=self.ended)[1] < slots:
             assert time.monotonic() < until, "no child became ready"
 
@@ -168,9 +176,8 @@ class Bench:
     ) -> Bundle:
         """Lease one bundle to the pool, as job 1."""
         lines = list(payloads)
-        self._counter += 1
         bundle = Bundle(
-            token=Token(1, self._counter, "salt"),
+            token=self._next_token(),
             job=JobNumber(1),
             function=f"bench_tasks:{function}",
             runs=((first, first + len(lines)),),
@@ -178,32 +185,71 @@ class Bench:
             attempts=attempts,
             code=code,
         )
-        works = self.ledger.enter([bundle], (b"\n".join(lines),), time.monotonic(), ttl)
-        self.pool.accept(works)
+        self._grant(bundle, b"\n".join(lines), ttl)
         return bundle
 
-    def collect(self, count: int, within: float = 20.0) -> dict[int, bytes]:
-        """Take outcomes as a master would until there are so many; return all lines so far by index."""
+    def _next_token(self) -> Token:
+        self._counter += 1
+        return Token(1, self._counter, "salt")
+
+    def _grant(self, bundle: Bundle, payload: bytes, ttl: float) -> None:
+        works = self.ledger.enter([bundle], (payload,), time.monotonic(), ttl)
+        self.pool.accept(works)
+
+    def collect(self, count: int, within: float = 40.0) -> dict[int, bytes]:
+        """Take outcomes as a master would until there are so many; return all lines so far by index.
+
+        What is given back meanwhile is leased again, as a master would: on a busy machine a short task
+        may stand still for so long that it is taken for a long one.
+        """
         until = time.monotonic() + within
         while len(self.outcomes) < count:
             assert time.monotonic() < until, f"{len(self.outcomes)} of {count} outcomes came"
-            batch = self.ledger.next_batch(0.5)
+            if self.owing.is_set():
+                self._lease_again()
+            batch = self.ledger.next_batch(0.1)
             self.taken += batch
             for ended in batch:
+                counter = ended.lease.token.counter
                 for index, line in zip(indices(ended.runs), ended.lines.split(b"\n"), strict=True):
-                    key = (ended.lease.token.counter, index)
+                    key = (self._first_lease.get(counter, counter), index)
                     assert key not in self.outcomes, f"task {index} ended twice"
                     self.outcomes[key] = line
             self.ledger.settle(batch, [(Judged(runs=ended.runs, verdict=Verdict.TAKEN),) for ended in batch])
         return {index: line for (_, index), line in self.outcomes.items()}
 
-    def released(self, within: float = 10.0) -> list[tuple[int, int]]:
-        """Wait for tasks that are given back, take them as a master would, and return their runs."""
-        assert self.owing.wait(within), "nothing was given back"
+    def _lease_again(self) -> None:
+        for work in self._take_back():
+            lease, token = work.lease, self._next_token()
+            before = lease.token.counter
+            self._first_lease[token.counter] = self._first_lease.get(before, before)
+            bundle = Bundle(
+                token=token,
+                job=lease.job,
+                function=lease.function,
+                runs=work.runs,
+                options=lease.options,
+                attempts=tuple(lease.attempts.items()),
+                code=lease.code,
+            )
+            self._grant(bundle, work.payload, 600.0)
+
+    def _take_back(self) -> list[Work]:
         self.owing.clear()
         works = self.ledger.next_release()
         self.ledger.released(works)
-        return [run for work in works for run in work.runs]
+        return works
+
+    def released(self, count: int, within: float = 40.0) -> set[int]:
+        """Wait until so many tasks are given back, take them as a master would, and return their indices."""
+        until = time.monotonic() + within
+        found: set[int] = set()
+        while len(found) < count:
+            assert self.owing.wait(max(0.0, until - time.monotonic())), f"only {sorted(found)} were given back"
+            for work in self._take_back():
+                assert found.isdisjoint(indices(work.runs)), "given back twice"
+                found.update(indices(work.runs))
+        return found
 
 
 def failure(line: bytes) -> Failure:
