@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from taskgrid.cli import pages
-from taskgrid.cli.options import Format, Output
+from taskgrid.cli.options import Format, KeyFile, Output, Server, servers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _DAMAGED = 6
 Journal = Annotated[
     Path | None,
-    typer.Argument(metavar="[FILE]", help="The journal's file; without one, what a master of this user opens."),
+    typer.Argument(metavar="FILE", help="The journal's file; without one, what a master of this user opens."),
 ]
 Agreed = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before what is lost is given up.")]
 
@@ -98,6 +98,32 @@ def _say_done(done: Repaired) -> None:
         say("It is sound: there is nothing to repair.")
 
 
+def backup(
+    target: Annotated[str, typer.Argument(help="A new file; on the master's machine, beside its journal if relative.")],
+    *,
+    journal: Annotated[
+        Path | None, typer.Option("--journal", metavar="FILE", help="Copy this file, which no master has open.")
+    ] = None,
+    server: Server = None,
+    key_file: KeyFile = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Copy the journal to a file of its own; the master goes on meanwhile."""
+    from taskgrid.cli import door, tables
+    from taskgrid.journal import back_up
+
+    if journal is not None:
+        path, size = target, back_up(journal, target)
+    else:
+        with door.control(servers(server), key_file) as grid:
+            reply = grid.backup(target)
+        path, size = reply.path, reply.size
+    if output is Format.JSON:
+        tables.print_json({"path": path, "size": size})
+    else:
+        sys.stdout.write(f"{path}: {size:,} bytes\n")
+
+
 def export(file: Journal = None) -> None:
     """Write jobs and tasks with their payloads and outcomes to stdout, as JSON Lines."""
     from taskgrid.journal import export as lines_of
@@ -133,5 +159,11 @@ def register(app: typer.Typer) -> None:
     journal.command("repair", epilog=pages.example("taskgrid journal repair", "taskgrid journal repair old.db -y"))(
         repair
     )
+    journal.command(
+        "backup",
+        epilog=pages.example(
+            "taskgrid journal backup monday.db", "taskgrid journal backup copy.db --journal journal.db"
+        ),
+    )(backup)
     journal.command("export", epilog=pages.example("taskgrid journal export old.db > archive.jsonl"))(export)
     app.add_typer(journal, rich_help_panel=pages.GRID)

@@ -12,6 +12,8 @@ from taskgrid.lifecycle import TaskState
 from taskgrid.model import Explanation, GridView, JobId, JobView, Run, TaskView, WorkerView
 from taskgrid.transport import proxies
 from taskgrid.transport.protocol import (
+    BackupReply,
+    BackupRequest,
     Empty,
     ExplainRequest,
     HealthReply,
@@ -61,6 +63,10 @@ class Control:
     def health(self) -> HealthReply:
         """Ask whether the master serves."""
         return self._proxy.health(Empty())[0]
+
+    def backup(self, target: str) -> BackupReply:
+        """Have the journal copied to a new file on the master's machine; returns when it is whole."""
+        return self._proxy.backup(BackupRequest(target=target))[0]
 
     def explain(self, selector: Selector, index: int | None = None) -> Explanation:
         """Ask why a job, or its task `index`, waits, or how it ended."""

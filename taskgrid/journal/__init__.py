@@ -5,6 +5,7 @@ picks one. `verify`, `repair`, `export` and `backup` are for people. The room kn
 and nothing of wires; what records mean is asked of the scheduler in `soundness.py` and `prefix.py`.
 """
 
+from taskgrid.journal.backup import back_up
 from taskgrid.journal.export import export
 from taskgrid.journal.memory import MemoryJournal
 from taskgrid.journal.open import open_journal
@@ -37,6 +38,7 @@ __all__ = [
     "StoredChunk",
     "StoredJob",
     "Verified",
+    "back_up",
     "export",
     "open_journal",
     "repair",

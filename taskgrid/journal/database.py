@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -23,6 +23,7 @@ from taskgrid.journal.wal import damaged
 
 _SYNCHRONOUS: Final = {Durability.POWER: "FULL", Durability.PROCESS: "NORMAL", Durability.NONE: "OFF"}
 _DAMAGE: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_PAGES_AT_ONCE: Final = 256
 _SETTINGS: Final = (
     "locking_mode = EXCLUSIVE",  # the log's index stays in this process, and no other program writes
     "journal_mode = WAL",
@@ -106,14 +107,18 @@ class Database:
             )
         return (all_ - free) * size, free * size
 
-    def backup(self, target: Path) -> None:
-        """Write a copy; commits wait meanwhile."""
-        copy = sqlite3.connect(target)
-        try:
-            with self.reading() as connection:
-                connection.backup(copy)
-        finally:
-            copy.close()
+    def copy(self, target: sqlite3.Connection, *, between: Callable[[], None]) -> None:
+        """Copy everything, as of the end, some pages at a time; `between` is called while commits may go on."""
+
+        def step(_status: int, _remaining: int, _total: int) -> None:
+            self._lock.release()
+            try:
+                between()
+            finally:
+                self._lock.acquire()
+
+        with self._lock:
+            self._connection.backup(target, pages=_PAGES_AT_ONCE, progress=step)
 
     def close(self) -> None:
         """Let go of the file; SQLite copies its log into it."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from secrets import token_hex
 from threading import Lock
 from typing import Final, Self, assert_never
 from zlib import crc32
 
-from taskgrid.errors import JournalDamaged
+from taskgrid.errors import JournalDamaged, JournalError
 from taskgrid.journal.lines import ROW_WEIGHT, Splits
 from taskgrid.journal.newest import Extent, collect, merged, newest, reach, span_of
 from taskgrid.journal.protocol import (
@@ -211,6 +212,10 @@ class MemoryJournal:
     def room(self) -> bool:
         """Say that there is space: memory has no reserve."""
         return True
+
+    def backup(self, target: str | Path) -> int:
+        """Raise JournalError: there is no file to copy."""
+        raise JournalError(f"there is nothing to copy to {target}: the journal is kept in memory")
 
     def close(self) -> None:
         """Commit what was appended, and end the thread."""

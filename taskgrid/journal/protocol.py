@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 from taskgrid.model import Epoch, JobNumber, Record, Token
@@ -156,6 +157,12 @@ class Journal(Protocol):
 
     def room(self) -> bool:
         """Say whether there is space for another submit."""
+
+    def backup(self, target: str | Path) -> int:
+        """Write a copy that can be opened as a journal, and return its size; commits go on.
+
+        A relative `target` is beside the journal. JournalError if it can't be written.
+        """
 
     def close(self) -> None:
         """Commit what was appended, and let go of the file."""

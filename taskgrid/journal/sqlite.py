@@ -13,8 +13,8 @@ from pathlib import Path
 
 import structlog
 
-from taskgrid.errors import JournalError
 from taskgrid.journal import wal
+from taskgrid.journal.backup import Backup
 from taskgrid.journal.commit import Committer
 from taskgrid.journal.database import Database
 from taskgrid.journal.place import Lock, prepare, sync_folder
@@ -62,6 +62,7 @@ class SqliteJournal:
         sync_folder(place.parent)
         self.epochs: Mapping[int, str] = self._database.epochs
         self.epoch = Epoch(max(self.epochs), self.epochs[max(self.epochs)])
+        self._backup = Backup(self._database)
         self._space = Space(place, reserve, ballast)
         self._upkeep = Upkeep(self._database, self._space)
         self._reader = Reader(self._database, cache, self._upkeep.forgotten)
@@ -129,17 +130,19 @@ class SqliteJournal:
         """Say whether there is space for another submit."""
         return not self.full and self._space.has_room(self._upkeep.reusable)
 
-    def backup(self, target: str | Path) -> None:
-        """Write a copy that can be opened as a journal; commits wait meanwhile. JournalError if `target` exists."""
-        if Path(target).exists():
-            raise JournalError(f"{target} exists already", hint="Name a new file for the copy.")
-        self._database.backup(Path(target))
+    def backup(self, target: str | Path) -> int:
+        """Write a copy that can be opened as a journal, and return its size; commits go on.
+
+        A relative `target` is beside the journal. JournalError if it exists or can't be written.
+        """
+        return self._backup.write(Path(self.path).parent / target)
 
     def close(self) -> None:
         """Commit what was appended, unless the disk is full, and let go of the file."""
         if self._closed:
             return
         self._closed = True
+        self._backup.stop()
         self._committer.closing.set()
         try:
             self._writer.stop()

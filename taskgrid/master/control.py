@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import islice
+from pathlib import Path
 
 from taskgrid import __version__
 from taskgrid.errors import Refused, UsageError
@@ -15,6 +16,8 @@ from taskgrid.scheduler import control, explain, submit, view, workers
 from taskgrid.scheduler.state import Change, Job, Worker
 from taskgrid.settings import MasterSettings
 from taskgrid.transport.protocol import (
+    BackupReply,
+    BackupRequest,
     Empty,
     EnlistReply,
     EnlistRequest,
@@ -188,6 +191,13 @@ class Control:
                 rate=engine.rate(),
                 notes=tuple(self._notes(there)),
             ), ()
+
+    def backup(self, peer: Peer, request: BackupRequest, parts: Parts) -> tuple[BackupReply, Parts]:
+        """Copy the journal while it is in use; this connection's thread does it."""
+        del peer, parts
+        journal = self._engine.journal
+        size = journal.backup(request.target)
+        return BackupReply(path=str(Path(journal.path).parent / request.target), size=size), ()
 
     def health(self, peer: Peer, request: Empty, parts: Parts) -> tuple[HealthReply, Parts]:
         """Say whether the master serves: its time goes on, and its journal takes more."""

@@ -19,7 +19,7 @@ from taskgrid.transport.protocol import VERBS, Peer, Role
 from taskgrid.transport.rotation import add_key, revoke_key
 from taskgrid.transport.server import KEYS_EVERY, GridServer, serve
 
-CLIENT, WORKER, ANYONE = "client", "worker", "client or worker"
+CLIENT, WORKER, ANYONE, NOBODY = "client", "worker", "client or worker", ""
 MAY_SAY = {
     "submit": CLIENT,
     "lease": WORKER,
@@ -39,6 +39,7 @@ MAY_SAY = {
     "explain": CLIENT,
     "workers": ANYONE,
     "status": ANYONE,
+    "backup": NOBODY,
     "health": ANYONE,
 }
 """Who may say each verb, beside an operator and the first key, who may say all."""

@@ -13,6 +13,8 @@ refused by name.
 
 from taskgrid.model import Verdict
 from taskgrid.transport.protocol.control import (
+    BackupReply,
+    BackupRequest,
     EnlistReply,
     EnlistRequest,
     ExplainRequest,
@@ -82,6 +84,8 @@ __all__ = [
     "TASKS",
     "VERBS",
     "Answer",
+    "BackupReply",
+    "BackupRequest",
     "Bundle",
     "Cursor",
     "Drop",

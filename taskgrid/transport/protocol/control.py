@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from pydantic import Field
+
 from taskgrid.model import CodeVersion, JobId, JobNumber, JobView, Run, TaskOptions, TaskView, WorkerId, WorkerView
 from taskgrid.transport.protocol.frame import Message
+
+MOST_SELECTED: Final = 10_000
+"""Selectors in one request."""
+MOST_SHOWN: Final = 100_000
+"""Jobs or tasks in one answer."""
 
 
 class Offer(Message):
@@ -72,12 +81,12 @@ class Selector(Message):
 class SelectRequest(Message):
     """A control verb over jobs: `jobs`, `cancel`, `retry`, `forget`."""
 
-    selectors: tuple[Selector, ...]
+    selectors: tuple[Selector, ...] = Field(max_length=MOST_SELECTED)
     dry_run: bool = False
     """Say what would be touched, and touch nothing."""
     only_queued: bool = False
     """`cancel`: only tasks that no worker holds."""
-    limit: int = 1000
+    limit: int = Field(default=1000, ge=0, le=MOST_SHOWN)
 
 
 class JobsReply(Message):
@@ -111,7 +120,7 @@ class TasksRequest(Message):
 
     job: JobId
     runs: tuple[Run, ...] = ()
-    limit: int = 1000
+    limit: int = Field(default=1000, ge=0, le=MOST_SHOWN)
 
 
 class TasksReply(Message):
@@ -124,6 +133,22 @@ class WorkersReply(Message):
     """Connected workers, and those lost within the last hour."""
 
     workers: tuple[WorkerView, ...]
+
+
+class BackupRequest(Message):
+    """Copy the journal to a new file on the master's machine; answered when it is whole."""
+
+    target: str
+    """A path; a relative one is beside the journal."""
+    wait: float = 3600.0
+    """Seconds the caller waits for it."""
+
+
+class BackupReply(Message):
+    """Where the copy is, and its bytes."""
+
+    path: str
+    size: int
 
 
 class HealthReply(Message):

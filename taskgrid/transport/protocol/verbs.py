@@ -8,6 +8,8 @@ from typing import Final, NamedTuple
 from taskgrid.model import Explanation, GridView
 from taskgrid.model.job import Model
 from taskgrid.transport.protocol.control import (
+    BackupReply,
+    BackupRequest,
     EnlistReply,
     EnlistRequest,
     ExplainRequest,
@@ -61,6 +63,8 @@ _CLIENT: Final = frozenset({Role.CLIENT})
 
 _WORKER: Final = frozenset({Role.WORKER})
 
+_OPERATOR: Final = frozenset({Role.OPERATOR})
+
 _ANYONE: Final = frozenset(Role)
 
 VERBS: Final[Mapping[str, Verb]] = {
@@ -82,5 +86,6 @@ VERBS: Final[Mapping[str, Verb]] = {
     "explain": Verb(CONTROL, ExplainRequest, Explanation, _CLIENT),
     "workers": Verb(CONTROL, Empty, WorkersReply, _ANYONE),
     "status": Verb(CONTROL, Empty, GridView, _ANYONE),
+    "backup": Verb(CONTROL, BackupRequest, BackupReply, _OPERATOR),
     "health": Verb(CONTROL, Empty, HealthReply, _ANYONE),
 }
