@@ -7,7 +7,6 @@ Calls on one proxy go one at a time; use one proxy for each concurrent activity.
 
 from __future__ import annotations
 
-import time
 import weakref
 from multiprocessing.managers import BaseManager, BaseProxy, Token
 from typing import Any, ClassVar, Final, NoReturn, TypeVar
@@ -17,7 +16,7 @@ from pydantic import ValidationError
 from taskgrid.errors import VersionMismatch
 from taskgrid.model import Explanation, GridView
 from taskgrid.model.job import Model
-from taskgrid.transport.channel import Ask, Channel
+from taskgrid.transport.channel import Channel
 from taskgrid.transport.limits import Limits
 from taskgrid.transport.protocol import (
     CONTROL,
@@ -70,12 +69,6 @@ def _verbs(queue: str) -> tuple[str, ...]:
     return tuple(name for name, verb in VERBS.items() if verb.queue == queue)
 
 
-def _ask(verb: str, request: Any, parts: Parts, timeout: float | None = None) -> Ask:
-    body = type(request).__pydantic_serializer__.to_json(request)
-    answer_within = request.wait + _ANSWER if verb in _LONG_POLLS else _ANSWER
-    return Ask(verb, body, parts, answer_within, None if timeout is None else time.monotonic() + timeout)
-
-
 class GridProxy(BaseProxy):
     """A queue of the master, as seen from elsewhere; `verbs` are its methods."""
 
@@ -96,17 +89,8 @@ class GridProxy(BaseProxy):
         """End its connection for good, from any thread; a call that waits raises `ChannelClosed`."""
         self._end()
 
-    def begin(self, verb: str, request: Model, parts: Parts = ()) -> Ask:
-        """Say a request now if that needs no wait; the verb's method, called with it, waits for the answer."""
-        ask = _ask(verb, request, parts)
-        self._channel.begin(ask)
-        return ask
-
     def _ask(self, reply: type[R], verb: str, request: Model, parts: Parts, timeout: float | None) -> tuple[R, Parts]:
-        return self._read(reply, verb, self._callmethod(verb, (request, parts, timeout)))
-
-    def _read(self, reply: type[R], verb: str, answer: tuple[bytes, Parts]) -> tuple[R, Parts]:
-        body, received = answer
+        body, received = self._callmethod(verb, (request, parts, timeout))
         try:
             return reply.__pydantic_validator__.validate_json(body), received
         except ValidationError as error:
@@ -118,7 +102,9 @@ class GridProxy(BaseProxy):
 
     def _callmethod(self, methodname: str, args: Any = (), kwds: Any = None) -> Any:  # noqa: ARG002  # the standard manager's signature
         request, parts, timeout = args
-        return self._channel.call(_ask(methodname, request, parts, timeout))
+        body = type(request).__pydantic_serializer__.to_json(request)
+        answer_within = request.wait + _ANSWER if methodname in _LONG_POLLS else _ANSWER
+        return self._channel.call(methodname, body, parts, answer_within=answer_within, timeout=timeout)
 
     def _incref(self) -> None:
         """Count nothing: the master's queues outlive their proxies."""
@@ -144,11 +130,9 @@ class TaskQueue(GridProxy):
     verbs = _verbs(TASKS)
 
     def submit(
-        self, request: SubmitRequest, parts: Parts = (), *, timeout: float | None = None, begun: Ask | None = None
+        self, request: SubmitRequest, parts: Parts = (), *, timeout: float | None = None
     ) -> tuple[SubmitReply, Parts]:
         """Hand over one chunk of a job; it is in the journal when this returns."""
-        if begun is not None:
-            return self._read(SubmitReply, "submit", self._channel.call(begun))
         return self._ask(SubmitReply, "submit", request, parts, timeout)
 
     def lease(
@@ -182,11 +166,9 @@ class ResultQueue(GridProxy):
         return self._ask(ReportReply, "report", request, parts, timeout)
 
     def fetch(
-        self, request: FetchRequest, parts: Parts = (), *, timeout: float | None = None, begun: Ask | None = None
+        self, request: FetchRequest, parts: Parts = (), *, timeout: float | None = None
     ) -> tuple[FetchReply, Parts]:
         """Ask for outcomes after a cursor; answered when there are some or within `request.wait` seconds."""
-        if begun is not None:
-            return self._read(FetchReply, "fetch", self._channel.call(begun))
         return self._ask(FetchReply, "fetch", request, parts, timeout)
 
     def payloads(
