@@ -10,7 +10,8 @@ All start at once: the key is made and the port reserved before. `--ready-file` 
 master serves. With
 `--die-with-parent` the kernel ends them when the *thread* that started them ends (prctl(2),
 PR_SET_PDEATHSIG), so one thread starts them and stays for as long as they do: a killed owner takes
-them along, and an owner's thread that ends does not.
+them along, and an owner's thread that ends does not. TASKGRID_PARENT tells them who that is, should
+it be killed before they have asked the kernel.
 """
 
 from __future__ import annotations
@@ -207,6 +208,7 @@ def _environment(folder: Path) -> dict[str, str]:
         entry for entry in sys.path if entry and entry not in installed and not entry.endswith((".zip", "lib-dynload"))
     ]
     return kept | {
+        "TASKGRID_PARENT": str(os.getpid()),
         "XDG_CONFIG_HOME": str(folder / "config"),
         "XDG_STATE_HOME": str(folder / "state"),
         "PYTHONPATH": os.pathsep.join(own),

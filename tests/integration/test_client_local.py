@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+import signal
 import subprocess
 import sys
 import threading
@@ -11,10 +14,12 @@ from pathlib import Path
 import client_tasks
 import pytest
 from client_world import eventually
+from real_programs import processes
 
 from taskgrid import Grid
 from taskgrid.errors import FunctionRefused, TaskGridError
 
+MARK = "OWNER_OF_TEST"
 SCRIPT = Path(__file__).parent / "client_script.py"
 
 
@@ -69,6 +74,21 @@ def test_a_killed_owner_takes_its_programs_along(script: subprocess.Popen[str]) 
     assert not gone(pids)
     script.kill()
     eventually(lambda: gone(pids))
+
+
+@pytest.mark.parametrize("started", [1, 2])
+def test_an_owner_killed_while_it_starts_takes_its_programs_along(started: int) -> None:
+    """Also those that had no time yet to ask the kernel for it."""
+    mark = secrets.token_hex(8)
+    words = [sys.executable, str(SCRIPT), "stay"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | {MARK: mark}) as owner:
+        eventually(lambda: len(processes(MARK, mark)) > started)
+        owner.kill()
+    try:
+        eventually(lambda: not processes(MARK, mark))
+    finally:
+        for pid in processes(MARK, mark):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_a_grid_that_is_never_shut_down_ends_with_the_interpreter() -> None:
