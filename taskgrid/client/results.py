@@ -102,6 +102,7 @@ def as_they_come(source: Source, *, raising: bool) -> Iterator[tuple[int, Any]]:
     """Yield (index, value) as tasks end; an error is raised or, if not `raising`, given in the value's place."""
     given = _Given()
     for reply, parts in replies(source.link, source.job, Order.ARRIVAL):
+        given.begins(reply)
         for row, part in zip(reply.rows, parts, strict=True):
             batch = decode(source.codec, source.number, row, part)
             for index, outcome in enumerate(batch.outcomes, row.first):
@@ -111,7 +112,6 @@ def as_they_come(source: Source, *, raising: bool) -> Iterator[tuple[int, Any]]:
                     raise outcome
                 yield index, outcome
             given.add(row)
-        given.moved(reply.cursor)
 
 
 class _Given:
@@ -119,7 +119,7 @@ class _Given:
 
     def __init__(self) -> None:
         self._seen = bytearray()
-        self._cursor = Cursor()
+        self._position = 0
         self._set_back = False
 
     def before(self, index: int) -> bool:
@@ -131,9 +131,10 @@ class _Given:
             self._seen.extend(bytes(max(end, 2 * len(self._seen)) - len(self._seen)))
         self._seen[row.first : end] = b"\1" * row.count
 
-    def moved(self, cursor: Cursor) -> None:
-        self._set_back = self._set_back or cursor.position < self._cursor.position
-        self._cursor = cursor
+    def begins(self, reply: FetchReply) -> None:
+        began = reply.cursor.position - len(reply.rows)  # rows are numbered without a gap
+        self._set_back = self._set_back or began < self._position
+        self._position = reply.cursor.position
 
 
 def failed(source: Source) -> Iterator[tuple[int, BaseException]]:
@@ -159,5 +160,6 @@ def until_complete(link: Link, job: JobId, deadline: Deadline) -> bool:
             if wait and reply.rows:
                 # A busy job ends something every moment: look at its end now and then, not at each.
                 pause.wait(deadline.left(_PAUSE))
-            cursor = Cursor(epoch=reply.cursor.epoch, position=max(reply.job.sequence, reply.cursor.position))
+            position = max(reply.job.sequence, reply.cursor.position)
+            cursor = reply.cursor.model_copy(update={"position": position})
             wait = deadline.left(POLL)

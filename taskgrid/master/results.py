@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from functools import partial
 
 from taskgrid.errors import TooLarge, UnknownJob, UsageError
+from taskgrid.journal.protocol import Durability
 from taskgrid.master.engine import Engine
 from taskgrid.master.polls import LongPoll
 from taskgrid.model import JobId, Run, Verdict
@@ -95,7 +96,7 @@ class ResultQueue:
                     return None
         # As of the read: who is told that the job is complete has seen all of it.
         view = view if complete else view.model_copy(update={"complete": False, "ended_at": None})
-        cursor = Cursor(epoch=engine.core.epoch.number, position=after)
+        cursor = Cursor(epoch=engine.core.epoch.number, salt=engine.core.epoch.salt, position=after)
         return FetchReply(rows=tuple(rows), cursor=cursor, job=view), tuple(given)
 
     def payloads(self, peer: Peer, request: PayloadsRequest, parts: Parts) -> tuple[PayloadsReply, Parts]:
@@ -121,16 +122,26 @@ class ResultQueue:
         return job
 
     def _position(self, job: Job, request: FetchRequest) -> int:
-        """Return where to read on; a cursor beyond the journal's end is put there.
+        """Return where to read on; a cursor beyond the journal's end is put there."""
+        end = job.committed_total if request.order is Order.INDEX else self._shared(job, request.cursor)
+        return min(request.cursor.position, end)
+
+    def _shared(self, job: Job, cursor: Cursor) -> int:
+        """Return up to which outcome row the history that the cursor is of, and this one, are the same.
 
         What an earlier start showed may have been lost with its machine's power: a cursor of then is
-        good up to where this start began, since what came after is numbered anew.
+        good up to where this start began, since what came after is numbered anew. A start that this
+        journal does not know showed nothing of it, as far as anybody can tell; neither did, but for
+        `power`, one that others followed: rows may have been lost and numbered anew in between.
         """
-        if request.order is Order.INDEX:
-            return min(request.cursor.position, job.committed_total)
-        if request.cursor.epoch < self._engine.core.epoch.number:
-            return min(request.cursor.position, job.restored_sequence)
-        return min(request.cursor.position, job.committed_sequence)
+        core = self._engine.core
+        known = core.epochs.get(cursor.epoch) == cursor.salt or not cursor.salt  # older clients name no salt
+        if not known:
+            return 0
+        if cursor.epoch == core.epoch.number:
+            return job.committed_sequence
+        power = self._engine.journal.durability is Durability.POWER
+        return job.restored_sequence if power or cursor.epoch + 1 >= core.epoch.number else 0
 
     def _stop(self, job: Job, order: Order, position: int) -> int:
         """Return how far there is something to read: by index to the first task that has not ended.

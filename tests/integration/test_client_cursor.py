@@ -92,6 +92,18 @@ def test_as_completed_gives_no_task_twice_because_of_a_cursor(source: tuple[Sour
     assert [index for index, _ in given] == [0, 1, 2, 3, 4]
 
 
+BEYOND = [
+    ([(0, b"0"), (1, b"1")], at(1, 2)),
+    ([(0, b"0"), (1, b"1"), (2, b"2")], at(2, 3)),
+]
+
+
+@pytest.mark.parametrize("source", [BEYOND], indirect=True)
+def test_as_completed_notices_a_cursor_that_is_set_back_and_ends_further_on(source: tuple[Source, Script]) -> None:
+    """A master may read on from where it put the cursor in the same answer; what it tells again is left out."""
+    assert [index for index, _ in as_they_come(source[0], raising=False)] == [0, 1, 2]
+
+
 RETRIED = [([(0, BAD)], at(1, 1)), ([(0, b"7")], at(1, 2))]
 
 

@@ -11,6 +11,7 @@ import pytest
 from taskgrid.clock import ManualClock
 from taskgrid.errors import UnknownJob, UsageError
 from taskgrid.journal.memory import MemoryJournal
+from taskgrid.journal.protocol import Durability
 from taskgrid.master.engine import Engine
 from taskgrid.master.polls import LongPoll
 from taskgrid.master.service import MasterService
@@ -45,8 +46,8 @@ _WORKER = WorkerId("w")
 class Master:
     """A service over an engine, called as the server would."""
 
-    def __init__(self, after: MemoryJournal | None = None) -> None:
-        self.journal = MemoryJournal(after=after)
+    def __init__(self, after: MemoryJournal | None = None, durability: Durability = Durability.NONE) -> None:
+        self.journal = MemoryJournal(durability, after=after)
         self.clock = ManualClock()
         self.engine = Engine(self.journal, self.clock, Limits())
         self.service = MasterService(self.engine, MasterSettings())
@@ -266,6 +267,34 @@ def test_a_cursor_of_an_earlier_start_resumes_where_this_one_began(master: Maste
     reply, _ = after.fetch(job, again)
     assert (reply.cursor, reply.rows) == (again, ())
     after.journal.close()
+
+
+def test_a_cursor_of_another_history_resumes_at_the_beginning(master: Master) -> None:
+    """A journal restored from a backup gives the same epoch number to another start; its random bits tell."""
+    master.enlist()
+    job = master.submit(b"[1]", b"[2]", b"[3]")
+    ((bundle, _),) = master.lease()
+    master.report(bundle)
+    reply, _ = master.fetch(job, Cursor())
+    elsewhere = reply.cursor.model_copy(update={"salt": "0" * 16})
+    reply, _ = master.fetch(job, elsewhere)
+    assert (reply.cursor.position, len(reply.rows)) == (1, 1), "it is given again, not skipped"
+
+
+@pytest.mark.parametrize(("durability", "again"), [(Durability.PROCESS, 1), (Durability.POWER, 0)])
+def test_a_cursor_of_two_starts_ago_is_good_only_where_nothing_is_lost(durability: Durability, again: int) -> None:
+    """In between rows may have been lost with the power, and numbered anew by the start that followed."""
+    master = Master(durability=durability)
+    master.enlist()
+    job = master.submit(b"[1]", b"[2]", b"[3]")
+    ((bundle, _),) = master.lease()
+    master.report(bundle)
+    seen = master.fetch(job, Cursor())[0].cursor
+    for _ in range(2):
+        master.journal.close()
+        master = Master(after=master.journal, durability=durability)
+    assert len(master.fetch(job, seen)[0].rows) == again
+    master.journal.close()
 
 
 def test_a_retried_task_is_waited_for_and_not_given_as_it_was(master: Master) -> None:

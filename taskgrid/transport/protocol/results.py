@@ -64,6 +64,8 @@ class Cursor(Message):
     """Where a client stands: after outcome `position` (by arrival), or at task `position` (by index)."""
 
     epoch: int = 0
+    salt: str = ""
+    """Of that epoch: tells two histories of one number apart, as after a journal was restored from a backup."""
     position: int = 0
 
 
