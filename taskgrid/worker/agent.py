@@ -28,7 +28,7 @@ from taskgrid.model import WorkerId, new_id
 from taskgrid.settings import WorkerSettings
 from taskgrid.transport.known import find_master
 from taskgrid.transport.manager import GridManager
-from taskgrid.transport.protocol import Recheck
+from taskgrid.transport.protocol import Bundle, Recheck
 from taskgrid.worker.beat import Beat
 from taskgrid.worker.leaser import Leaser
 from taskgrid.worker.ledger import Ledger
@@ -37,6 +37,8 @@ from taskgrid.worker.repertoire import SHIPPED, Repertoire
 from taskgrid.worker.reporter import Reporter
 from taskgrid.worker.slot import Terms
 
+_KNOWN_WITHIN: Final = 10.0
+"""Seconds that the master may take to hear what a function declares."""
 _JOIN: Final = 5.0
 """Seconds for a thread to end once everything it waits for is closed."""
 _REPORT: Final = 5.0
@@ -68,7 +70,7 @@ class Agent:
         self.name = settings.name or f"{socket.gethostname()}-{os.getpid()}"
         self._repertoire = Repertoire(settings, any_function=any_function, main=main)
         wake = threading.Event()
-        self._ledger = Ledger(settings.max_buffer_bytes, wake)
+        self._ledger = Ledger(settings.max_buffer_bytes, wake, self._completed)
         terms = Terms(self.name, settings.memory_limit, settings.max_tasks_per_child)
         self._pool = Pool(settings.slots, terms, self._repertoire.setup(self.name), self._ledger, self._pool_ended)
         self._beat = Beat(
@@ -138,6 +140,18 @@ class Agent:
         except TaskGridError as error:
             log.warning("code.unusable", why=str(error))
             return None
+
+    def _completed(self, bundle: Bundle) -> Bundle:
+        """Return a bundle with what its function declares, if its job does not say and the master did not know.
+
+        The master knows before the tasks begin: it counts their attempts.
+        """
+        if bundle.code:
+            return bundle  # submitted as an object, with all that it declares
+        declared, is_news = self._repertoire.declared(bundle.function)
+        if is_news:
+            self._beat.enlist_now(_KNOWN_WITHIN)
+        return bundle.model_copy(update={"options": bundle.options.over(declared)}) if declared else bundle
 
     def _pool_ended(self, error: TaskGridError | None) -> None:
         self._error = self._error or error

@@ -128,6 +128,12 @@ class Beat:
         self._must_enlist = True
         self.soon()
 
+    def enlist_now(self, within: float) -> bool:
+        """Tell the master of new offers, and wait until it knows; say whether it does."""
+        self._enlisted.clear()
+        self.enlist_again()
+        return self.wait_enlisted(within)
+
     def announce_drain(self) -> None:
         """Tell the master that this worker takes nothing new."""
         self._is_draining = True

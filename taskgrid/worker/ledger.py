@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from taskgrid.model import Token, Verdict
@@ -27,8 +27,14 @@ _FAILURE_BYTES: Final = 512
 class Ledger:
     """Leases by token, outcomes in the order they came, and what is to be given back."""
 
-    def __init__(self, max_bytes: int, owing: threading.Event) -> None:
-        """Keep at most about `max_bytes` of outcomes; `owing` is set when there is something to give back."""
+    def __init__(
+        self, max_bytes: int, owing: threading.Event, completed: Callable[[Bundle], Bundle] = lambda bundle: bundle
+    ) -> None:
+        """Keep at most about `max_bytes` of outcomes; `owing` is set when there is something to give back.
+
+        `completed` adds to a new bundle what its function declares and the master did not know.
+        """
+        self._completed = completed
         self._changed = threading.Condition()
         self._max_bytes = max_bytes
         self._bytes = 0
@@ -46,8 +52,9 @@ class Ledger:
     def enter(self, bundles: Iterable[Bundle], parts: Parts, asked_at: float, ttl: float) -> list[Work]:
         """Enter new leases, asked for at that monotonic instant; a lease that is known already is left out."""
         works = []
+        complete = [self._completed(bundle) for bundle in bundles]
         with self._changed:
-            for bundle, payload in zip(bundles, parts, strict=True):
+            for bundle, payload in zip(complete, parts, strict=True):
                 if bundle.token in self._leases:
                     continue
                 lease = Lease(bundle, asked_at + ttl * (1 - MARGIN))

@@ -47,6 +47,16 @@ def hangs(x: int) -> int:
     return x
 
 
+@task(max_attempts=3)
+def succeeds_at_third(path: str) -> int:
+    """Fail twice, noting each attempt in a file."""
+    notes(path, "attempt")
+    attempts = len(Path(path).read_text().split())
+    if attempts < 3:
+        raise ValueError(f"attempt {attempts} fails")
+    return attempts
+
+
 def waits_for(path: str) -> str:
     """Return once the file exists."""
     while not Path(path).exists():

@@ -17,7 +17,7 @@ from client_world import eventually
 from real_programs import processes
 
 from taskgrid import Grid
-from taskgrid.errors import FunctionRefused, TaskGridError
+from taskgrid.errors import FunctionRefused, TaskGridError, TimeLimitExceeded
 
 MARK = "OWNER_OF_TEST"
 SCRIPT = Path(__file__).parent / "client_script.py"
@@ -53,6 +53,17 @@ def test_it_runs_whatever_this_user_can_import() -> None:
         pids = list(grid._cluster.pids)
     assert not folder.exists()
     assert gone(pids)
+
+
+def test_what_a_function_declares_holds_where_anything_may_run(tmp_path: Path) -> None:
+    """Also for its first task, and though it was submitted by name; what the job says goes before."""
+    with Grid.local(workers=1) as grid:
+        assert grid.submit("client_tasks:succeeds_at_third", str(tmp_path / "attempts")).result(40) == 3
+        assert isinstance(grid.submit("client_tasks:hangs", 1).exception(40), TimeLimitExceeded)
+        job = grid.submit_job("client_tasks:hangs", [1], time_limit=0.9)
+        ((_, error),) = job.failures()
+        assert "0.9 s" in str(error)
+        assert isinstance(grid.submit("client_tasks:nothing", 1).exception(40), ImportError)
 
 
 def test_functions_of_the_started_script_run_and_everything_ends_with_it(script: subprocess.Popen[str]) -> None:
