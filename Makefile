@@ -7,9 +7,10 @@ BIN := .venv/bin
 RUN := .venv/.run
 DEV := .venv/.dev
 T ?= tests
+PAGE ?=
 ARGS ?=
 
-.PHONY: demo test check bench faults docs clean
+.PHONY: demo test check bench faults faults-long docs clean
 .DEFAULT_GOAL := test
 
 demo: $(RUN)  ## a master, two workers and a first job on this machine
@@ -29,8 +30,11 @@ check: $(DEV)  ## style, types, the ladder of imports, links and generated pages
 bench: $(RUN)  ## the figures of the README, measured here
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
-faults: $(DEV)  ## what breaks, when, and what must hold
-	$(BIN)/python -m pytest -s tests/faults $(ARGS)
+faults: $(DEV)  ## what breaks, when, and what must hold; PAGE=docs/faults.md writes what came of it
+	TASKGRID_FAULTS=full TASKGRID_FAULTS_PAGE=$(PAGE) $(BIN)/python -m pytest $$($(BIN)/python tests/faults/matrix.py) $(ARGS)
+
+faults-long: $(DEV)  ## the same for hours, from TASKGRID_SEED on
+	TASKGRID_FAULTS=long TASKGRID_FAULTS_PAGE=$(PAGE) $(BIN)/python -m pytest $$($(BIN)/python tests/faults/matrix.py) $(ARGS)
 
 docs: $(DEV)  ## write the generated pages of docs/reference
 	$(BIN)/python docs/generate.py

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +23,8 @@ class Attempt(NamedTuple):
     index: int
     attempt: int
     pid: int
+    at: float
+    """When, on the machine's monotonic clock."""
 
 
 def traced(programs: Programs) -> Programs:
@@ -33,7 +37,8 @@ def attempts_begun(programs: Programs) -> list[Attempt]:
     """Return what was written so far, in the order in which it was."""
     history = _history(programs)
     lines = history.read_text().splitlines() if history.exists() else []
-    return [Attempt(*map(int, line.split())) for line in lines]
+    words = [line.split() for line in lines]
+    return [Attempt(int(job), int(index), int(number), int(pid), float(at)) for job, index, number, pid, at in words]
 
 
 def hire(programs: Programs, *flags: str, slots: int = 1) -> subprocess.Popen[bytes]:
@@ -43,3 +48,18 @@ def hire(programs: Programs, *flags: str, slots: int = 1) -> subprocess.Popen[by
 
 def _history(programs: Programs) -> Path:
     return programs.folder / "history.txt"
+
+
+def launch(programs: Programs, name: str, words: Sequence[object]) -> subprocess.Popen[bytes]:
+    """Start a Python program of ours, with this room's modules to import, that ends with the grid."""
+    with programs.log_of(len(programs._started), name).open("wb") as log:
+        program = subprocess.Popen(
+            [sys.executable, *map(str, words)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=programs.variables(),
+            cwd=programs.folder,
+        )
+    programs._started.append(program)
+    return program

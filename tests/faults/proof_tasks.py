@@ -1,7 +1,7 @@
 """Functions that leave a trace of each attempt, and functions that do what no function should.
 
 The trace is one line per attempt that began, appended with one write to the file that
-`PROOF_HISTORY` names: `job index attempt pid`.
+`PROOF_HISTORY` names: `job index attempt pid instant`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from taskgrid import current_task, task
 def trace() -> int:
     """Enter in the history that an attempt of this task begins; return its number."""
     running = current_task()
-    line = f"{running.job} {running.index} {running.attempt} {os.getpid()}\n"
+    line = f"{running.job} {running.index} {running.attempt} {os.getpid()} {time.monotonic():.6f}\n"
     history = os.open(os.environ["PROOF_HISTORY"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(history, line.encode())
@@ -58,6 +58,37 @@ def waits_for_turn(folder: str) -> int:
     attempt = trace()
     while not (Path(folder) / str(attempt)).exists():
         time.sleep(0.01)
+    return attempt
+
+
+def own_turn(folder: str) -> tuple[int, int]:
+    """Return the attempt's number and process once the folder has a file of that name."""
+    return waits_for_turn(folder), os.getpid()
+
+
+def own_attempt(path: str) -> tuple[int, int]:
+    """Return the attempt's number and process once the file exists."""
+    return waits_for_file(path), os.getpid()
+
+
+def kills_everybody(master_pid: str) -> tuple[int, int]:
+    """Kill the master, whose id that file has, and this worker; a task without a file is a neighbour."""
+    attempt = trace()
+    if master_pid:
+        os.kill(int(Path(master_pid).read_text()), signal.SIGKILL)
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(60)
+    return attempt, os.getpid()
+
+
+@task(alone=True)
+def one_heart(path: str, stop: str) -> int:
+    """Append this attempt's heartbeats to a file until another file exists; at most one may beat at a time."""
+    attempt = trace()
+    with Path(path).open("a", buffering=1) as file:
+        while not Path(stop).exists():
+            file.write(f"{attempt} {time.monotonic():.6f}\n")
+            time.sleep(0.01)
     return attempt
 
 
