@@ -76,8 +76,5 @@ def _doubtful(job: Job, kept: Kept, tasks: int) -> Iterator[int]:
 
 
 def _cut_lines(job: Job, tasks: int, total: int) -> None:
-    for line in (job.again, job.singles):
-        line.remove(tasks, total)
-    job.elsewhere = {index: host for index, host in job.elsewhere.items() if index < tasks}
-    job.delayed = [(due_at, index) for due_at, index in job.delayed if index < tasks]
-    job.trails = {index: trail for index, trail in job.trails.items() if index < tasks}
+    job.unqueue(tasks, total)
+    job.trails.erase(tasks, total)

@@ -6,7 +6,6 @@ or takes back does that itself, before or after.
 
 from __future__ import annotations
 
-import heapq
 import re
 from typing import Final, assert_never
 
@@ -28,7 +27,8 @@ from taskgrid.model import (
     SecondTry,
 )
 from taskgrid.scheduler.runs import RunSet, count, subtract
-from taskgrid.scheduler.state import Change, Core, Job, Trail
+from taskgrid.scheduler.state import Change, Core, Job
+from taskgrid.scheduler.trails import Past, rank
 
 _DELAYED: Final = BYTE[TaskState.DELAYED]
 _DELAYED_RUNS: Final = re.compile(b"%c+" % _DELAYED)
@@ -41,7 +41,7 @@ def commit(core: Core, job: Job, *records: Record) -> Change:
         apply(job, record)
     core.settle(job)
     if job.ended and job.trails:
-        job.trails = {index: trail for index, trail in job.trails.items() if trail.history}
+        job.trails.drop(0, job.total)
     job.note_position()
     return change
 
@@ -81,14 +81,15 @@ def apply(job: Job, record: Record) -> None:  # noqa: C901  # one case per kind 
             assert_never(record)
 
 
-def place(job: Job, index: int, trail: Trail | None) -> None:
-    """Put a queued task below the cursor in the line it waits in."""
-    if trail and trail.not_on and not trail.alone:
-        job.elsewhere[index] = trail.not_on
-    elif trail and trail.alone:
-        job.singles.add(index, index + 1)
-    else:
-        job.again.add(index, index + 1)
+def place(job: Job, start: int, stop: int) -> None:
+    """Put queued tasks below the cursor in the lines they wait in."""
+    for run, past in job.trails.pieces(start, stop):
+        if past.alone:
+            job.singles.add(*run)
+        elif past.not_on:
+            job.elsewhere.setdefault(past.not_on, RunSet()).add(*run)
+        else:
+            job.again.add(*run)
 
 
 def _lease(job: Job, record: Leased) -> None:
@@ -96,12 +97,9 @@ def _lease(job: Job, record: Leased) -> None:
         job.unqueue(start, stop)
         if job.counts[_DELAYED]:
             _fall_due(job, start, stop)
-        for index in range(start, stop):
-            trail = job.trail(index)
-            trail.floor, trail.alone = record.token, record.alone
+        job.trails.update(start, stop, lambda past: past._replace(alone=record.alone), floor=rank(record.token))
     for index, attempts, lost in record.tries:
-        trail = job.trail(index)
-        trail.attempts, trail.lost = attempts, lost
+        job.trails.put(index, job.trails.past(index)._replace(attempts=attempts, lost=lost))
 
 
 def _fall_due(job: Job, start: int, stop: int) -> None:
@@ -123,24 +121,25 @@ def _report(job: Job, record: Reported) -> None:
 
 
 def _try_again(job: Job, record: Reported, again: SecondTry) -> None:
-    trail = job.trail(again.index)
-    trail.floor = record.token.next()
-    trail.attempts += 1
-    trail.history.append(f"attempt {trail.attempts}: {again.cause}: {again.summary}")
-    if again.not_on:
-        trail.not_on = again.not_on
-    elif again.cause in (Cause.CRASH, Cause.MEMORY):
-        trail.crashes += 1
-        trail.alone = True
-    else:
-        trail.errors += 1
+    past = after(job.trails.past(again.index), again)
+    job.trails.put(again.index, past, floor=rank(record.token.next()), due_at=again.due_at)
     job.unqueue(again.index, again.index + 1)
     if again.due_at:
         job.move(again.index, again.index + 1, TaskEvent.DEFERRED)
-        heapq.heappush(job.delayed, (again.due_at, again.index))
     else:
         job.move(again.index, again.index + 1, TaskEvent.REQUEUED)
-        place(job, again.index, trail)
+        place(job, again.index, again.index + 1)
+
+
+def after(past: Past, again: SecondTry) -> Past:
+    """Return a past with one more failed attempt."""
+    attempts = past.attempts + 1
+    past = past.noting(f"attempt {attempts}: {again.cause}: {again.summary}")
+    if again.not_on:
+        return past._replace(attempts=attempts, not_on=again.not_on)
+    if again.cause in (Cause.CRASH, Cause.MEMORY):
+        return past._replace(attempts=attempts, crashes=past.crashes + 1, alone=True)
+    return past._replace(attempts=attempts, errors=past.errors + 1)
 
 
 def _finish(job: Job, runs: list[Run] | tuple[Run, ...], event: TaskEvent) -> None:
@@ -148,37 +147,18 @@ def _finish(job: Job, runs: list[Run] | tuple[Run, ...], event: TaskEvent) -> No
         job.move(start, stop, event)
         job.unqueue(start, stop)
         if job.trails:
-            _forget_trails(job, start, stop)
+            job.trails.drop(start, stop)
         job.next_sequence += 1
-
-
-def _forget_trails(job: Job, start: int, stop: int) -> None:
-    ended = range(start, stop) if stop - start < len(job.trails) else [i for i in job.trails if start <= i < stop]
-    for index in ended:
-        trail = job.trails.get(index)
-        if trail and not trail.history:
-            del job.trails[index]
 
 
 def _retry(job: Job, record: Retried) -> None:
     for start, stop in record.runs:
         job.move(start, stop, TaskEvent.RETRIED)
         job.again.add(start, min(stop, job.cursor))  # from the cursor on they go out as fresh ones do
-        for index in range(start, stop):
-            before = job.trails.get(index)
-            job.trails[index] = Trail(floor=record.floor, attempts=(before.attempts if before else 0) + 1)
-    if job.delayed:
-        _forget_delays(job, record.runs)
+        job.trails.update(start, stop, lambda past: Past(attempts=past.attempts + 1), floor=rank(record.floor))
     job.any_code = True
     job.retries += 1
     job.ended_at = None
-
-
-def _forget_delays(job: Job, runs: tuple[Run, ...]) -> None:
-    """Drop backoffs of before a cancel: else they would end the task's next backoff early."""
-    fresh = RunSet(runs)
-    job.delayed = [entry for entry in job.delayed if entry[1] not in fresh]
-    heapq.heapify(job.delayed)
 
 
 def _end(job: Job, at: float) -> None:

@@ -1,32 +1,52 @@
 """A job's durable state as bytes, and what a restart makes of it.
 
-A checkpoint is one line of JSON and the compressed state array. It holds what records say and no
-more: leases, durations and shares are learnt again.
+A checkpoint is one line of JSON, the compressed state array and the compressed trails. It holds what
+records say and no more: leases, durations and shares are learnt again. It is made in two steps: the
+snapshot, which copies arrays and is taken where the state may not change, and its encoding.
 """
 
 from __future__ import annotations
 
-import heapq
 import re
 import sys
 import zlib
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Any, Final
 
 from taskgrid.lifecycle import BYTE, STATE, TaskState
 from taskgrid.model import Created, JobNumber, JobSpec, Record, Run, Token
 from taskgrid.model.job import Model
 from taskgrid.scheduler.apply import apply
 from taskgrid.scheduler.runs import RunSet
-from taskgrid.scheduler.state import Core, Job, Trail
+from taskgrid.scheduler.state import Core, Job
+from taskgrid.scheduler.trails import Past, Trails, rank
 
 _LEASED: Final = BYTE[TaskState.LEASED]
 _DELAYED: Final = BYTE[TaskState.DELAYED]
 _QUEUED: Final = BYTE[TaskState.QUEUED]
 _QUEUED_RUNS: Final = re.compile(b"%c+" % _QUEUED)
+_FACTS: Final = (
+    "number",
+    "spec",
+    "created_at",
+    "ended_at",
+    "next_ordinal",
+    "next_record",
+    "next_sequence",
+    "sealed",
+    "abandoned",
+    "any_code",
+    "retries",
+    "mark",
+    "mark_record",
+)
 
 
 class _Trail(Model):
+    """A task's trail in checkpoints of before there were columns."""
+
     index: int
     floor: Token | None = None
     attempts: int = 0
@@ -54,54 +74,83 @@ class _Head(Model):
     mark_record: int
     again: tuple[Run, ...]
     singles: tuple[Run, ...]
-    elsewhere: tuple[tuple[int, str], ...]
-    delayed: tuple[tuple[float, int], ...]
-    trails: tuple[_Trail, ...]
+    away: tuple[tuple[str, tuple[Run, ...]], ...] = ()
+    """Tasks that wait for a host other than the one that is named."""
+    pasts: tuple[Past, ...] = ()
+    columns: tuple[int, ...] = ()
+    """Sizes of the columns of the trails."""
+    elsewhere: tuple[tuple[int, str], ...] = ()
+    """As `away`, in checkpoints of before there were columns; so are the next two."""
+    delayed: tuple[tuple[float, int], ...] = ()
+    trails: tuple[_Trail, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A job's durable state, as of its newest record when it was taken: copies, cheap to make."""
+
+    job: JobNumber
+    next_record: int
+    facts: Mapping[str, Any]
+    lines: Mapping[str, RunSet]
+    away: Mapping[str, RunSet]
+    states: bytes
+    pasts: tuple[Past, ...]
+    columns: list[bytes]
+
+    def encode(self) -> bytes:
+        """Return what `load` reads; its cost grows with the job."""
+        lines = {name: line.runs() for name, line in self.lines.items()}
+        away = tuple((host, line.runs()) for host, line in self.away.items())
+        sizes = tuple(map(len, self.columns))
+        head = _Head(**self.facts, **lines, away=away, pasts=self.pasts, columns=sizes)
+        # What is leased in memory is queued in the journal: whether it still is out shows after a restart.
+        states = self.states.replace(bytes([_LEASED]), bytes([_QUEUED]))
+        parts = [zlib.compress(part, 1) for part in (states, b"".join(self.columns))]
+        return head.model_dump_json(exclude_defaults=True).encode() + b"\n" + b"".join(parts)
+
+
+def snapshot(job: Job) -> Snapshot:
+    """Take a job's durable state, as of its newest record."""
+    facts = {name: getattr(job, name) for name in _FACTS}
+    lines = {"again": job.again.copy(), "singles": job.singles.copy()}
+    away = {host: line.copy() for host, line in job.elsewhere.items()}
+    return Snapshot(job.number, job.next_record, facts, lines, away, bytes(job.states), *job.trails.columns())
 
 
 def dump(job: Job) -> bytes:
-    """Return the job's durable state, as of its newest record."""
-    head = _Head(
-        number=job.number,
-        spec=job.spec,
-        created_at=job.created_at,
-        ended_at=job.ended_at,
-        next_ordinal=job.next_ordinal,
-        next_record=job.next_record,
-        next_sequence=job.next_sequence,
-        sealed=job.sealed,
-        abandoned=job.abandoned,
-        any_code=job.any_code,
-        retries=job.retries,
-        mark=job.mark,
-        mark_record=job.mark_record,
-        again=job.again.runs(),
-        singles=job.singles.runs(),
-        elsewhere=tuple(job.elsewhere.items()),
-        delayed=tuple(job.delayed),
-        trails=tuple(_dump_trail(index, trail) for index, trail in job.trails.items()),
-    )
-    # What is leased in memory is queued in the journal: whether it still is out shows after a restart.
-    states = job.states.replace(bytes([_LEASED]), bytes([_QUEUED]))
-    return head.model_dump_json(exclude_defaults=True).encode() + b"\n" + zlib.compress(states, 1)
+    """Return the job's durable state, as of its newest record, where nobody waits for that."""
+    return snapshot(job).encode()
 
 
 def load(body: bytes) -> Job:
-    """Return the job that `dump` wrote."""
+    """Return the job that a snapshot told of."""
     line, _, packed = body.partition(b"\n")
     head = _Head.model_validate_json(line)
     job = _replaying(Job(head.number, head.spec, head.created_at))
-    job.states = bytearray(zlib.decompress(packed))
+    for name in _FACTS:
+        setattr(job, name, getattr(head, name))
+    unpacking = zlib.decompressobj()
+    job.states = bytearray(unpacking.decompress(packed))
     job.counts = [job.states.count(state) for state in range(len(STATE))]
-    job.ended_at, job.sealed, job.abandoned = head.ended_at, head.sealed, head.abandoned
-    job.next_ordinal, job.next_record, job.next_sequence = head.next_ordinal, head.next_record, head.next_sequence
-    job.any_code, job.retries = head.any_code, head.retries
-    job.mark, job.mark_record = head.mark, head.mark_record
-    job.again, job.singles, job.elsewhere = RunSet(head.again), RunSet(head.singles), dict(head.elsewhere)
-    job.delayed = list(head.delayed)
-    heapq.heapify(job.delayed)
-    job.trails = {trail.index: _load_trail(trail) for trail in head.trails}
+    job.again, job.singles = RunSet(head.again), RunSet(head.singles)
+    job.elsewhere = {host: RunSet(runs) for host, runs in head.away}
+    if head.columns:
+        columns, ends = zlib.decompress(unpacking.unused_data), [0, *accumulate(head.columns)]
+        job.trails = Trails.restored(job.created_at, head.pasts, [columns[a:b] for a, b in pairwise(ends)])
+    _load_old(job, head)
     return job
+
+
+def _load_old(job: Job, head: _Head) -> None:
+    for index, host in head.elsewhere:
+        job.elsewhere.setdefault(host, RunSet()).add(index, index + 1)
+    # Of a task's backoffs only the newest may not be over, and only if the task still waits.
+    due = {index: at for at, index in sorted(head.delayed) if job.states[index] == _DELAYED}
+    for old in head.trails:
+        past = Past(old.attempts, old.errors, old.crashes, old.lost, old.alone, old.not_on, old.history)
+        floor = rank(old.floor) if old.floor else 0
+        job.trails.put(old.index, past, floor=floor, due_at=due.get(old.index, 0.0))
 
 
 def replay(checkpoint: bytes | None, records: Iterable[Record]) -> Job | None:
@@ -122,12 +171,9 @@ def restore(core: Core, job: Job, now: float) -> None:
     job.again.remove(job.mark, job.total)
     for found in _QUEUED_RUNS.finditer(job.states, 0, min(job.mark, job.total)):
         job.doubt.add(*found.span())
-    for line in (job.again, job.singles):
+    for line in (job.again, job.singles, *job.elsewhere.values()):
         for start, stop in line.runs():
             job.doubt.remove(start, stop)
-    for index in job.elsewhere:
-        job.doubt.remove(index, index + 1)
-    _keep_newest_delays(job)
     job.client_seen = now
     job.note_position()
     job.committed(job.next_record - 1)
@@ -136,42 +182,6 @@ def restore(core: Core, job: Job, now: float) -> None:
     core.add(job)
 
 
-def _keep_newest_delays(job: Job) -> None:
-    """Drop backoffs that were over when their tasks were leased again: replay met only their beginnings."""
-    newest: dict[int, float] = {}
-    for due_at, index in job.delayed:
-        newest[index] = max(due_at, newest.get(index, due_at))
-    job.delayed = [(due_at, index) for index, due_at in newest.items() if job.states[index] == _DELAYED]
-    heapq.heapify(job.delayed)
-
-
 def _replaying(job: Job) -> Job:
     job.cursor = sys.maxsize  # every task may have been leased: `restore` puts it at the mark
     return job
-
-
-def _dump_trail(index: int, trail: Trail) -> _Trail:
-    return _Trail(
-        index=index,
-        floor=trail.floor,
-        attempts=trail.attempts,
-        errors=trail.errors,
-        crashes=trail.crashes,
-        lost=trail.lost,
-        alone=trail.alone,
-        not_on=trail.not_on,
-        history=tuple(trail.history),
-    )
-
-
-def _load_trail(stored: _Trail) -> Trail:
-    return Trail(
-        floor=stored.floor,
-        attempts=stored.attempts,
-        errors=stored.errors,
-        crashes=stored.crashes,
-        lost=stored.lost,
-        alone=stored.alone,
-        not_on=stored.not_on,
-        history=list(stored.history),
-    )

@@ -151,13 +151,12 @@ def _make(core: Core, job: Job, worker: Worker, runs: Sequence[Run], now: float)
 
 def _leased(job: Job, lease: Lease, runs: Sequence[Run]) -> Leased:
     tries = tuple(
-        (index, trail.attempts, trail.lost)
+        (index, past.attempts, past.lost)
         for start, stop in runs
-        for index in range(start, stop)
-        if (trail := job.trails.get(index)) and trail.attempts
+        for index, past in job.trails.within(start, stop)
+        if past.attempts
     )
-    trail = job.trails.get(runs[0][0])
-    alone = lease.granted == 1 and trail is not None and trail.alone
+    alone = lease.granted == 1 and job.trails.past(runs[0][0]).alone
     return Leased(token=lease.token, runs=tuple(runs), alone=alone, tries=tries)
 
 
@@ -165,26 +164,24 @@ def _as_grant(job: Job, lease: Lease, worker: Worker) -> Grant:
     attempts: tuple[tuple[int, int], ...] = ()
     if job.trails:
         attempts = tuple(
-            (index, trail.attempts + 1)
+            (index, past.attempts + 1)
             for start, stop in lease.runs
-            for index in range(start, stop)
-            if (trail := job.trails.get(index)) and trail.attempts
+            for index, past in job.trails.within(start, stop)
+            if past.attempts
         )
     first = next(iter(lease.runs), (0, 0))[0]
-    trail = job.trails.get(first)
-    alone = lease.granted == 1 and trail is not None and trail.alone
+    alone = lease.granted == 1 and job.trails.past(first).alone
     return Grant(job, lease, lease.runs.runs(), attempts, options_for(job, worker), alone)
 
 
 def _take_past(core: Core, job: Job, worker: Worker) -> list[Run]:
     """Take tasks that were leased before: each such lease is a record."""
-    if job.elsewhere and (index := _for_this_host(core, job, worker)) is not None:
-        del job.elsewhere[index]
-        return [(index, index + 1)]
+    if job.elsewhere and (taken := _for_this_host(core, job, worker)):
+        return taken
     if job.singles:
         return job.singles.take(1)
     if job.again:
-        taken: list[Run] = []
+        taken = []
         for run in job.again.take(_size(core, job, worker)):
             if len(taken) < _MAX_RUNS:
                 taken.append(run)
@@ -194,11 +191,14 @@ def _take_past(core: Core, job: Job, worker: Worker) -> list[Run]:
     return []
 
 
-def _for_this_host(core: Core, job: Job, worker: Worker) -> int | None:
-    for index, host in job.elsewhere.items():
+def _for_this_host(core: Core, job: Job, worker: Worker) -> list[Run]:
+    for host, line in list(job.elsewhere.items()):
         if host != worker.host or not other_host(core, job, host):
-            return index
-    return None
+            taken = line.take(1)
+            if not line:
+                del job.elsewhere[host]
+            return taken
+    return []
 
 
 def other_host(core: Core, job: Job, host: str) -> bool:

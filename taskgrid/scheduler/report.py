@@ -16,7 +16,8 @@ from taskgrid.model import Cause, JobNumber, Reported, Run, SecondTry, Token, Ve
 from taskgrid.scheduler.apply import commit, ended_rows
 from taskgrid.scheduler.lease import options_for, other_host
 from taskgrid.scheduler.runs import as_runs, count, subtract
-from taskgrid.scheduler.state import Change, Core, Job, Lease, Row, Trail, Worker
+from taskgrid.scheduler.state import Change, Core, Job, Lease, Row, Worker
+from taskgrid.scheduler.trails import rank
 
 _ENDED = frozenset(BYTE[state] for state in ENDED)
 _CANCELLED = BYTE[TaskState.CANCELLED]
@@ -95,8 +96,7 @@ def _verdict(job: Job, token: Token, index: int) -> Verdict | None:
         return Verdict.CANCELLED
     if state in _ENDED:
         return None
-    trail = job.trails.get(index)
-    if state != _QUEUED or (trail and trail.floor and token < trail.floor):
+    if state != _QUEUED or rank(token) < job.trails.floor(index):
         return Verdict.STALE
     return Verdict.TAKEN
 
@@ -145,17 +145,17 @@ def _second_try(
     core: Core, job: Job, worker: Worker | None, index: int, fault: Fault, *, now: float
 ) -> SecondTry | None:
     """Decide on another attempt: each cause has its own count."""
-    trail = job.trails.get(index) or Trail()
+    past = job.trails.past(index)
     options = options_for(job, worker)
     again = SecondTry(index=index, cause=fault.cause, due_at=0.0, summary=fault.summary[:200])
     match fault.cause:
         case Cause.ERROR:
-            if fault.type in _ELSEWHERE and not trail.not_on and worker and other_host(core, job, worker.host):
+            if fault.type in _ELSEWHERE and not past.not_on and worker and other_host(core, job, worker.host):
                 return again.model_copy(update={"not_on": worker.host})
-            if trail.errors + 1 < options.max_attempts:
-                return again.model_copy(update={"due_at": now + options.backoff.delay(trail.errors + 1)})
+            if past.errors + 1 < options.max_attempts:
+                return again.model_copy(update={"due_at": now + options.backoff.delay(past.errors + 1)})
         case Cause.CRASH | Cause.MEMORY:
-            if trail.crashes + 1 < core.limits.crashes:
+            if past.crashes + 1 < core.limits.crashes:
                 return again
         case _:
             pass  # the same arguments would do the same again

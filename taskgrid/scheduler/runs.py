@@ -30,6 +30,12 @@ class RunSet:
     def __iter__(self) -> Iterator[Run]:
         return zip(self._starts, self._stops, strict=True)
 
+    def copy(self) -> RunSet:
+        """Return a set of its own with the same indices."""
+        new = RunSet()
+        new._starts, new._stops, new._size = self._starts[:], self._stops[:], self._size
+        return new
+
     def runs(self) -> tuple[Run, ...]:
         """Return the runs, in order."""
         return tuple(self)

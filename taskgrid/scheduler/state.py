@@ -1,17 +1,19 @@
 """What the master knows, in memory: jobs, workers, leases.
 
 Only containers and the smallest honest changes; decisions are in the files named after the verbs.
-A job in memory is one state byte per task, a cursor, run sets for the exceptions, and a `Trail` for
-each task that has a past.
+A job in memory is one state byte per task, a cursor, run sets for the exceptions, and a trail for each
+task that has a past.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Final
 
 from taskgrid.lifecycle import BYTE, STATE, TaskEvent, TaskState, advance
@@ -19,6 +21,7 @@ from taskgrid.model import CodeVersion, Epoch, JobId, JobNumber, JobSpec, Record
 from taskgrid.scheduler.alarms import Alarms
 from taskgrid.scheduler.durations import Durations
 from taskgrid.scheduler.runs import RunSet
+from taskgrid.scheduler.trails import Trails
 from taskgrid.scheduler.waiting import ByCode, Kind, Owner, Turn, Waiting
 
 _LIVE: Final = re.compile(
@@ -51,24 +54,6 @@ class Limits:
     """How often a task may be alone on a worker that is lost."""
     crashes: int = 3
     """How often its process may crash or go over its memory limit."""
-
-
-@dataclass(slots=True)
-class Trail:
-    """What must be remembered of a task that did not just run and end."""
-
-    floor: Token | None = None
-    """Reports with a lesser token are stale."""
-    attempts: int = 0
-    """Attempts that ended or were lost."""
-    errors: int = 0
-    crashes: int = 0
-    lost: int = 0
-    alone: bool = False
-    """Lease it alone: it crashed once, or is a suspect."""
-    not_on: str = ""
-    """It waits for a host other than this one."""
-    history: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -159,11 +144,12 @@ class Job:
         self.cursor = 0
         self.again = RunSet()
         self.singles = RunSet()
-        self.elsewhere: dict[int, str] = {}
-        self.delayed: list[tuple[float, int]] = []
+        self.elsewhere: dict[str, RunSet] = {}
         self.doubt = RunSet()
-        self.trails: dict[int, Trail] = {}
+        self.trails = Trails(at)
         self.leases: dict[Token, Lease] = {}
+        self._held: list[tuple[int, Token]] = []
+        self._held_as_of = 0
         self.durations = Durations()
         self.payload_bytes = 1.0
         self.largest_done = 0
@@ -225,7 +211,7 @@ class Job:
     def leasable(self) -> int:
         """Tasks that could go out now, wherever."""
         fresh = self.committed_total - self.cursor
-        return max(fresh, 0) + len(self.again) + len(self.singles) + len(self.elsewhere)
+        return max(fresh, 0) + len(self.again) + len(self.singles) + sum(map(len, self.elsewhere.values()))
 
     def move(self, start: int, stop: int, event: TaskEvent) -> None:
         """Apply an event to a run of tasks and keep the counts."""
@@ -236,9 +222,16 @@ class Job:
         for state in _STATES:
             counts[state] += after.count(state) - before.count(state)
 
-    def trail(self, index: int) -> Trail:
-        """Return what is remembered of a task, made if it had no past."""
-        return self.trails.setdefault(index, Trail())
+    def holder(self, index: int) -> Lease | None:
+        """Return the lease that covers a task."""
+        if self._held_as_of != self.grants:
+            self._held_as_of = self.grants
+            self._held = sorted((start, lease.token) for lease in self.leases.values() for start, _ in lease.runs)
+        for at in range(bisect_right(self._held, index, key=itemgetter(0)) - 1, -1, -1):
+            lease = self.leases.get(self._held[at][1])
+            if lease and index in lease.runs:
+                return lease
+        return None
 
     def live_runs(self, start: int = 0, stop: int | None = None) -> Iterator[Run]:
         """Yield runs of tasks that have not ended."""
@@ -250,9 +243,10 @@ class Job:
         for line in (self.again, self.singles, self.doubt):
             if line:
                 line.remove(start, stop)
-        if self.elsewhere:
-            for index in [index for index in self.elsewhere if start <= index < stop]:
-                del self.elsewhere[index]
+        for host, line in list(self.elsewhere.items()):
+            line.remove(start, stop)
+            if not line:
+                del self.elsewhere[host]
 
     def committed(self, record: int) -> None:
         """Let others see what rests on records up to and with `record`."""
@@ -355,8 +349,7 @@ class Core:
 
     def arm(self, job: Job) -> None:
         """See to it that a tick looks at a job in time; after one that is early, that is asked again."""
-        if job.delayed:
-            self.alarms.arm(job, job.delayed[0][0])
+        self.alarms.arm(job, job.trails.next_due())
         if job.doubt:
             self.alarms.arm(job, self.doubt_ends_at(job))
         if not job.sealed:

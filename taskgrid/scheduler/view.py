@@ -77,16 +77,15 @@ def worker_view(core: Core, worker: Worker) -> WorkerView:
 def task_view(core: Core, job: Job, index: int) -> TaskView:
     """Show a task."""
     state = STATE[job.states[index]]
-    trail = job.trails.get(index)
-    holder = next((lease for lease in job.leases.values() if index in lease.runs), None)
+    past = job.trails.past(index)
+    holder = job.holder(index) if state is TaskState.LEASED else None
     begun = state is not TaskState.QUEUED and state is not TaskState.DELAYED
-    due = next((at for at, task in job.delayed if task == index), None) if state is TaskState.DELAYED else None
     return TaskView(
         job=job.number,
         index=index,
         state=state,
-        attempts=(trail.attempts if trail else 0) + begun,
-        due_at=due,
+        attempts=past.attempts + begun,
+        due_at=job.trails.due_at(index),
         worker=core.workers[holder.worker].name if holder and holder.worker in core.workers else "",
-        history=tuple(trail.history) if trail else (),
+        history=past.history,
     )

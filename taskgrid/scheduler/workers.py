@@ -7,7 +7,6 @@ machine), leases are extended by that time: nobody could have beaten.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -18,9 +17,9 @@ from taskgrid.scheduler.apply import commit, place
 from taskgrid.scheduler.runs import RunSet, count, subtract
 from taskgrid.scheduler.state import Change, Core, Job, Lease, Row, Worker
 from taskgrid.scheduler.submit import seal_abandoned
+from taskgrid.scheduler.trails import rank
 
 _QUEUED = BYTE[TaskState.QUEUED]
-_DELAYED = BYTE[TaskState.DELAYED]
 _CANCELLED = BYTE[TaskState.CANCELLED]
 _SHOWN_AFTER_LOSS = 3600.0
 _STOOD_STILL = 2.0
@@ -179,12 +178,12 @@ def _take_up(core: Core, job: Job, worker: Worker, held: Held, now: float) -> Le
     lease = Lease(held.token, job.number, worker.id, RunSet(), count(held.runs), now)
     for start, stop in held.runs:
         for index in range(max(start, 0), min(stop, max(job.cursor, job.mark), job.total)):
-            trail = job.trails.get(index)
-            if job.states[index] == _QUEUED and not (trail and trail.floor and held.token < trail.floor):
+            if job.states[index] == _QUEUED and rank(held.token) >= job.trails.floor(index):
                 job.unqueue(index, index + 1)
                 job.move(index, index + 1, TaskEvent.GRANTED)
                 lease.runs.add(index, index + 1)
     if lease.runs:
+        job.grants += 1
         core.waiting.settle(job)
         core.leases[lease.token] = worker.leases[lease.token] = job.leases[lease.token] = lease
     return lease
@@ -192,11 +191,7 @@ def _take_up(core: Core, job: Job, worker: Worker, held: Held, now: float) -> Le
 
 def _requeue(job: Job, run: Run, event: TaskEvent) -> None:
     job.move(*run, event)
-    if not job.trails:
-        job.again.add(*run)
-        return
-    for index in range(*run):
-        place(job, index, job.trails.get(index))
+    place(job, *run)
 
 
 def _check(core: Core, worker: Worker, done: Tick, now: float) -> None:
@@ -229,16 +224,16 @@ def _expire(core: Core, lease: Lease, done: Tick, now: float) -> None:
 
 
 def _suspect(core: Core, job: Job, index: int, done: Tick, now: float, *, charged: bool) -> None:
-    trail = job.trail(index)
-    trail.attempts += 1
-    trail.alone = True
+    past = job.trails.past(index)
+    past = past._replace(attempts=past.attempts + 1, alone=True)
     if charged:
-        trail.lost += 1
-        trail.history.append(f"attempt {trail.attempts}: {Cause.LOST_WORKER}: its worker was lost")
-    if trail.lost >= core.limits.lost_workers:
-        done.changes.append(_bury(core, job, index, trail.attempts, now))
+        line = f"attempt {past.attempts}: {Cause.LOST_WORKER}: its worker was lost"
+        past = past._replace(lost=past.lost + 1).noting(line)
+    job.trails.put(index, past)
+    if past.lost >= core.limits.lost_workers:
+        done.changes.append(_bury(core, job, index, past.attempts, now))
     else:
-        place(job, index, trail)
+        place(job, index, index + 1)
 
 
 def _bury(core: Core, job: Job, index: int, attempts: int, now: float) -> Change:
@@ -254,12 +249,10 @@ def _bury(core: Core, job: Job, index: int, attempts: int, now: float) -> Change
 
 
 def _fall_due(job: Job, done: Tick, now: float) -> None:
-    while job.delayed and job.delayed[0][0] <= now:
-        _, index = heapq.heappop(job.delayed)
-        if job.states[index] == _DELAYED:
-            job.move(index, index + 1, TaskEvent.DUE)
-            place(job, index, job.trails.get(index))
-            done.freed = True
+    for run in job.trails.take_due(now):
+        job.move(*run, TaskEvent.DUE)
+        place(job, *run)
+        done.freed = True
 
 
 def _end_doubt(core: Core, job: Job, done: Tick, now: float) -> None:
@@ -267,8 +260,7 @@ def _end_doubt(core: Core, job: Job, done: Tick, now: float) -> None:
     done.freed = True
     for run in job.doubt.take(len(job.doubt)):
         for index in range(*run):
-            trail = job.trails.get(index)
-            if trail is None or trail.floor is None:
-                job.again.add(index, index + 1)
+            if job.trails.floor(index):
+                _suspect(core, job, index, done, now, charged=job.trails.past(index).alone)
             else:
-                _suspect(core, job, index, done, now, charged=trail.alone)
+                job.again.add(index, index + 1)

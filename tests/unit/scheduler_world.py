@@ -282,7 +282,8 @@ def _check_core(core: Core) -> None:
     for job in core.jobs.values():
         assert job.in_line or not job.leasable
         assert core.waiting.next_of(core.waiting.kinds()) is _naive_next(core)
-        needed = [job.delayed[0][0]] if job.delayed else []
+        due = [job.trails.due_at(index) for index in range(job.total)]
+        needed = [at for at in due if at is not None]
         needed += [core.doubt_ends_at(job)] if job.doubt else []
         needed += [] if job.sealed else [job.client_seen + job.spec.client_grace.total_seconds()]
         assert job.alarm_at <= min(needed, default=math.inf), "a tick would come too late"
@@ -302,10 +303,12 @@ def _check_job(core: Core, job: Job) -> None:
     for index, state in enumerate(job.states):
         covering = [lease for lease in job.leases.values() if index in lease.runs]
         assert len(covering) == (state == leased), f"task {index} is covered by {len(covering)} leases"
-        lines = sum(index in line for line in (job.again, job.singles, job.doubt)) + (index in job.elsewhere)
+        lines = sum(index in line for line in (job.again, job.singles, job.doubt)) + sum(
+            index in line for line in job.elsewhere.values()
+        )
         fresh = index >= job.cursor
         assert lines + fresh == 1 if state == queued else not lines, f"task {index} waits in {lines} lines"
-        assert (state != delayed) or any(task == index for _, task in job.delayed)
+        assert (job.trails.due_at(index) is not None) == (state == delayed)
     assert job.ended == (job.sealed and not job.live)
     assert (job.number in core.active) == (not job.ended)
     for lease_ in core.leases.values():

@@ -30,17 +30,17 @@ def test_backoff_doubles_and_attempts_end() -> None:
     scene = Scene()
     job = scene.job(1, max_attempts=3, backoff=Backoff(first=timedelta(seconds=10)))
     _fail(scene, "a", Cause.ERROR)
-    assert job.delayed[0] == (scene.now + 10.0, 0)
+    assert job.trails.due_at(0) == scene.now + 10.0
     scene.tick(9.0)
     assert states(job) == ["delayed"]
     scene.tick(1.0)
     assert states(job) == ["queued"]
     _fail(scene, "b", Cause.ERROR)
-    assert job.delayed[0] == (scene.now + 20.0, 0)
+    assert job.trails.due_at(0) == scene.now + 20.0
     scene.tick(20.0)
     _fail(scene, "c", Cause.ERROR)
     assert states(job) == ["failed"]
-    assert len(job.trails[0].history) == 2
+    assert len(job.trails.past(0).history) == 2
 
 
 def test_crashes_have_a_count_of_their_own() -> None:
@@ -50,7 +50,7 @@ def test_crashes_have_a_count_of_their_own() -> None:
     for attempt in (1, 2):
         _fail(scene, "a", Cause.CRASH)
         assert states(job) == ["queued"], attempt
-        assert job.trails[0].alone
+        assert job.trails.past(0).alone
     _fail(scene, "a", Cause.MEMORY)
     assert states(job) == ["failed"]
 
@@ -70,7 +70,8 @@ def test_a_missing_file_is_tried_once_on_another_host_at_no_cost() -> None:
     here, there = scene.worker("here"), scene.worker("there")
     (grant,) = scene.lease(here)
     scene.report(here, grant, {0: fault(Cause.ERROR, "builtins.FileNotFoundError")})
-    assert (states(job), job.elsewhere) == (["queued"], {0: "here"})
+    assert states(job) == ["queued"]
+    assert list(job.elsewhere["here"]) == [(0, 1)]
     assert scene.lease(here) == [], "the same host would miss it again"
     (again,) = scene.lease(there)
     scene.report(there, again, {0: fault(Cause.ERROR, "builtins.FileNotFoundError")})
@@ -113,10 +114,10 @@ def test_tasks_of_a_lost_worker_are_suspects_and_only_one_alone_is_charged() -> 
     job.durations.add([(0, 100)])
     job.largest_done = 100
     assert _lose(scene, job, "w") == 4
-    assert [job.trails[index].lost for index in range(4)] == [0] * 4
+    assert [job.trails.past(index).lost for index in range(4)] == [0] * 4
     assert job.singles.runs() == ((0, 4),)
     assert _lose(scene, job, "x") == 1
-    assert [job.trails[index].lost for index in range(4)] == [1, 0, 0, 0]
+    assert [job.trails.past(index).lost for index in range(4)] == [1, 0, 0, 0]
 
 
 def test_a_task_that_lost_five_workers_alone_is_buried() -> None:
@@ -145,7 +146,7 @@ def test_what_is_given_back_costs_nothing() -> None:
     job = scene.job(2)
     (grant,) = scene.lease(worker)
     workers.release(scene.core, worker, [workers.Held(grant.lease.token, job.number, ((0, 1),))])
-    assert (states(job), job.trails, job.again.runs()) == (["queued"] * 2, {}, ((0, 1),))
+    assert (states(job), len(job.trails), job.again.runs()) == (["queued"] * 2, 0, ((0, 1),))
     (again,) = scene.lease(worker)
     assert (again.runs, again.attempts, again.alone) == (((0, 1),), (), False)
 

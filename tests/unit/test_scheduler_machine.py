@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from copy import copy
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -84,6 +84,21 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.world.report(outcomes(held, held.tasks, {}), held.worker)
 
     @rule()
+    def a_holder_comes_too_late(self) -> None:
+        self.everybody_leases()
+        late = self.world.held[-1:]
+        self.everything_expires()
+        count = len(self.world.held)
+        self.everybody_leases()
+        for held in self.world.held[count:]:
+            given = workers.Held(held.token, held.job, as_runs(held.tasks))  # type: ignore[arg-type]
+            workers.release(self.world.core, held.worker, [given])
+        for held in late:
+            named = workers.Held(held.token, held.job, as_runs(held.tasks))  # type: ignore[arg-type]
+            workers.extend(self.world.core, held.worker, [named], self.world.now)
+            self.world.report(outcomes(held, held.tasks, {}), held.worker)
+
+    @rule()
     def commit(self) -> None:
         self.world.commit()
 
@@ -95,6 +110,15 @@ class SchedulerMachine(RuleBasedStateMachine):
         tasks = sorted(data.draw(st.sets(st.sampled_from(held.tasks), min_size=1)))
         faults = data.draw(st.dictionaries(st.sampled_from(tasks), _CAUSES, max_size=3))
         self.world.report(outcomes(held, tasks, faults), held.worker)
+
+    @rule(data=st.data(), cause=_CAUSES)
+    def report_a_failure_twice(self, data: st.DataObject, cause: Cause) -> None:
+        if not self.world.held:
+            return
+        held = data.draw(st.sampled_from(self.world.held))
+        task = data.draw(st.sampled_from(held.tasks))
+        for _ in range(2):
+            self.world.report(outcomes(held, [task], {task: cause}), held.worker)
 
     @rule(data=st.data())
     def repeat_a_report(self, data: st.DataObject) -> None:
@@ -200,20 +224,12 @@ def _line_kept_only_by_records(core: Any, job: Job, record: int) -> None:
     job.committed(record)
 
 
-def _beat_regardless_of_the_fence(core: Any, job: Job, worker: Any, held: Any, now: float) -> Any:
-    job_again = copy(job)
-    job_again.trails = type(job.trails)()  # nobody got the tasks since
-    return _take_up(core, job_again, worker, held, now)
-
-
 def _renewed_in_place(core: Core, lease_: Any, now: float) -> None:
     lease_.expires_at = now + core.limits.lease
 
 
-_take_up = workers._take_up
-
 MUTANTS = {
-    "a beat takes leases up regardless of the fence": (workers, "_take_up", _beat_regardless_of_the_fence),
+    "a beat takes leases up regardless of the fence": (workers, "rank", lambda _: sys.maxsize),
     "what was committed is not seen to wait": (Core, "committed", _line_kept_only_by_records),
     "nobody sets an alarm": (Core, "arm", lambda *_: None),
     "a renewed lease keeps its place": (Core, "renew", _renewed_in_place),

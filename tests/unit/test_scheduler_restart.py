@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from datetime import timedelta
 
 from scheduler_scene import Scene, fault, states
 
-from taskgrid.model import Backoff, Verdict
-from taskgrid.scheduler import checkpoint
+from taskgrid.model import Backoff, Token, Verdict
+from taskgrid.scheduler import checkpoint, workers
+from taskgrid.scheduler.trails import Past, rank
 
 
 def test_tasks_above_the_mark_go_out_at_once_and_those_below_wait() -> None:
@@ -132,6 +134,65 @@ def test_a_suspect_that_nobody_came_for_is_charged_and_one_in_a_bundle_is_not() 
     assert alone.alone
     scene.restart()
     job = scene.again(job)
-    before = job.trails[0].lost
+    before = job.trails.past(0).lost
     scene.tick(scene.limits.lease + 1.0)
-    assert job.trails[0].lost == before + 1
+    assert job.trails.past(0).lost == before + 1
+
+
+def test_a_beat_takes_up_only_what_nobody_got_since() -> None:
+    """A lease that expired goes on where its tasks still wait, and not where a later lease raised the floor."""
+    scene = Scene()
+    late, other = scene.worker("late"), scene.worker("other")
+    job = scene.job(2)
+    job.durations.add([(0, 100)])
+    job.largest_done = 100
+    (before,) = scene.lease(late)
+    scene.tick(scene.limits.lease + 1.0)
+    late, other = scene.worker("late"), scene.worker("other")
+    (since,) = scene.lease(other)
+    workers.release(scene.core, other, [workers.Held(since.lease.token, job.number, since.runs)])
+    assert states(job) == ["queued", "queued"]
+    gone = scene.beat(late, before, runs=((0, 2),))
+    assert gone is not None
+    assert [taken.runs for taken in gone] == [[(0, 1)]], "its floor is the later lease's"
+    assert states(job) == ["queued", "leased"]
+
+
+_OF_BEFORE_COLUMNS = (
+    b'{"number":1,"spec":{"id":"919927780841fd3b34b4ee224d45976f","function":"m:f","options":{"max_attempts":2,'
+    b'"backoff":{"first":50.0}}},"created_at":1000.0,"ended_at":null,"next_ordinal":1,"next_record":13,'
+    b'"next_sequence":6,"sealed":true,"abandoned":false,"any_code":false,"mark":30,"mark_record":6,"again":[],'
+    b'"singles":[[2,3]],"elsewhere":[[3,"a"]],"delayed":[[1040.0,1],[1050.0,1],[1060.0,2]],"trails":['
+    b'{"index":1,"floor":[1,3,"salt1"],"attempts":1,"errors":1,"history":["attempt 1: error: it failed"]},'
+    b'{"index":2,"floor":[1,4,"salt1"],"attempts":1,"crashes":1,"alone":true,"history":["attempt 1: crash: it"]},'
+    b'{"index":3,"floor":[1,5,"salt1"],"attempts":1,"not_on":"a","history":["attempt 1: error: no file"]}]}'
+    b"\n"
+)
+
+
+def test_a_checkpoint_of_before_there_were_columns_is_read() -> None:
+    """Journals outlive the version that wrote them."""
+    scene = Scene()
+    scene.epoch += 1
+    scene.core = scene._core()
+    job = checkpoint.load(_OF_BEFORE_COLUMNS + zlib.compress(b"\x03\x01" + bytes(38)))
+    again = checkpoint.load(checkpoint.dump(job))
+    for stored in (job, again):
+        assert [stored.trails.past(index) for index in range(5)] == [
+            Past(),
+            Past(attempts=1, errors=1, history=("attempt 1: error: it failed",)),
+            Past(attempts=1, crashes=1, alone=True, history=("attempt 1: crash: it",)),
+            Past(attempts=1, not_on="a", history=("attempt 1: error: no file",)),
+            Past(),
+        ]
+        assert [stored.trails.due_at(index) for index in range(3)] == [None, 1050.0, None]
+        assert [stored.trails.floor(index) for index in range(5)] == [
+            0,
+            *(rank(Token(1, counter, "salt1")) for counter in (3, 4, 5)),
+            0,
+        ]
+        assert (stored.singles.runs(), stored.elsewhere["a"].runs()) == (((2, 3),), ((3, 4),))
+    checkpoint.restore(scene.core, again, scene.now)
+    assert list(again.doubt) == [(4, 30)]
+    scene.tick(50.0)
+    assert states(again)[1] == "queued"
