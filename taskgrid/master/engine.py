@@ -118,25 +118,37 @@ class Engine:
     def _committed(
         self, positions: list[tuple[JobNumber, int]], ticket: Ticket, commit: Commit, *, attended: bool
     ) -> None:
+        snapshots = []
         with self.lock:
             for number, record in positions if commit is Commit.COMMITTED else ():
                 if job := self.core.jobs.get(number):
                     before = job.committed_sequence
                     self.core.committed(job, record)
-                    self._keep(job)
+                    if self._is_to_be_kept(job):
+                        snapshots.append(checkpoint.snapshot(job))
                     if job.committed_sequence != before or job.committed_ended:
                         self.polls.wake_for_job(number)  # else there is nothing new to fetch
             self.wake_if_work(attended=True)
         ticket.fulfil()
         if not attended and self.polls.any_woken:
             self.attendant.nudge()
+        for snapshot in snapshots:
+            self._keep(snapshot)
 
-    def _keep(self, job: Job) -> None:
-        """Checkpoint a job now and then, and when it ends."""
+    def _is_to_be_kept(self, job: Job) -> bool:
+        """Say that a job is to be checkpointed: now and then, and when it ends."""
         due = job.next_record - self._checkpointed.get(job.number, 0)
-        if due >= _CHECKPOINT_EVERY or (due and job.committed_ended and job.ended):
-            self._checkpointed[job.number] = job.next_record
-            self.journal.checkpoint(job.number, job.next_record, checkpoint.dump(job))
+        if due < _CHECKPOINT_EVERY and not (due and job.committed_ended and job.ended):
+            return False
+        self._checkpointed[job.number] = job.next_record
+        return True
+
+    def _keep(self, snapshot: checkpoint.Snapshot) -> None:
+        """Encode a checkpoint while others decide; drop it if the job was forgotten meanwhile."""
+        body = snapshot.encode()
+        with self.lock:
+            if snapshot.job in self.core.jobs:
+                self.journal.checkpoint(snapshot.job, snapshot.next_record, body)
 
     def _restore(self) -> None:
         now = self.now()
