@@ -10,12 +10,13 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from taskgrid.cli.outcomes import as_objects, as_values
+from taskgrid.cli.payloads import are_on_stdin, payload_batches
 from taskgrid.cli.progress import summary
 from taskgrid.cli.reader import Reader, writing
 from taskgrid.cli.tables import ended, failed
@@ -23,15 +24,18 @@ from taskgrid.cli.terminal import say
 from taskgrid.cli.watching import Watcher
 from taskgrid.client.beat import Beat
 from taskgrid.client.control import Control
-from taskgrid.client.upload import EMPTY, Packer, Upload
+from taskgrid.client.upload import BATCH, EMPTY, Chunk, Packer, Upload
 from taskgrid.errors import TaskGridError, TooLarge
 from taskgrid.transport.protocol import Selector
 
 if TYPE_CHECKING:
     from taskgrid.client.link import Link
-    from taskgrid.client.upload import Chunk
     from taskgrid.model import JobSpec, JobView
     from taskgrid.settings import GridSettings
+    from taskgrid.transport.proxies import TaskQueue
+
+
+Noticing = Callable[[Iterator[Chunk]], Iterator[Chunk]]
 
 
 class Show(NamedTuple):
@@ -41,14 +45,38 @@ class Show(NamedTuple):
     values: bool
 
 
-def packed(lines: Iterator[bytes], settings: GridSettings) -> Iterator[Chunk]:
-    """Return payload lines as the chunks they travel in."""
+class Sending(NamedTuple):
+    """What a job is made of, as it comes."""
 
-    def as_they_are(batch: list[bytes], first: int) -> list[bytes]:
-        _refuse_large(batch, first, settings.max_payload_bytes)
-        return batch
+    batches: Iterator[list[bytes]]
+    """Payload lines."""
+    lively: bool
+    """Whether each batch goes at once; else the last one goes as the job's last."""
 
-    return Packer(as_they_are).pack_all(lines)
+    @classmethod
+    def of(cls, items: list[str], spec: JobSpec, *, jsonl: bool) -> Self:
+        """Return what a command was given: lines of stdin go as they come, unless a key means the same chunks again."""
+        lively = are_on_stdin(items) and spec.key is None
+        return cls(payload_batches(items, jsonl=jsonl, most=BATCH, lively=lively), lively)
+
+    def to(self, upload: Upload, proxy: TaskQueue, settings: GridSettings, noticing: Noticing = iter) -> None:
+        """Send all of it and seal the job; `noticing` sees the chunks pass."""
+        chunks = noticing(self._chunks(settings))
+        if not self.lively:
+            upload.send_all(proxy, chunks)
+            return
+        for chunk in chunks:
+            upload.send(proxy, chunk)
+        upload.seal(proxy)
+
+    def _chunks(self, settings: GridSettings) -> Iterator[Chunk]:
+        def as_they_are(batch: list[bytes], first: int) -> list[bytes]:
+            _refuse_large(batch, first, settings.max_payload_bytes)
+            return batch
+
+        packer = Packer(as_they_are)
+        for batch in self.batches:
+            yield from packer.pack(batch)
 
 
 def _refuse_large(batch: list[bytes], first: int, limit: int) -> None:
@@ -65,8 +93,9 @@ def _refuse_large(batch: list[bytes], first: int, limit: int) -> None:
 class Mapping:
     """A job that is submitted and read at once."""
 
-    def __init__(self, link: Link, spec: JobSpec, show: Show) -> None:
+    def __init__(self, link: Link, settings: GridSettings, spec: JobSpec, show: Show) -> None:
         self._link = link
+        self._settings = settings
         self._show = show
         self._control = Control(link.control)
         self._watcher = Watcher(link)
@@ -75,10 +104,10 @@ class Mapping:
         self._known = threading.Event()
         self._error: BaseException | None = None
 
-    def run(self, chunks: Iterator[Chunk]) -> JobView:
+    def run(self, sending: Sending) -> JobView:
         """Return the job as it ended, its results printed."""
         began = time.monotonic()
-        sender = threading.Thread(target=self._send, args=(chunks,), name="taskgrid-sender", daemon=True)
+        sender = threading.Thread(target=self._send, args=(sending,), name="taskgrid-sender", daemon=True)
         with self._watcher:
             sender.start()
             try:
@@ -92,10 +121,10 @@ class Mapping:
             raise self._error
         return self._summed_up(time.monotonic() - began)
 
-    def _send(self, chunks: Iterator[Chunk]) -> None:
+    def _send(self, sending: Sending) -> None:
         try:
             with self._beat.of(self._upload), self._link.tasks() as proxy:
-                self._upload.send_all(proxy, self._noticing(chunks))
+                sending.to(self._upload, proxy, self._settings, self._noticing)
         except BaseException as error:  # noqa: BLE001  # told by the thread that prints
             self._error = error
             self._take_back()
@@ -104,11 +133,11 @@ class Mapping:
             self._known.set()
 
     def _noticing(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-        """Pass chunks on, and notice when the first was accepted: before the third is asked for."""
+        """Pass chunks on, and notice when the first was accepted: at the latest before the third is asked for."""
         for chunk in chunks:
+            yield chunk
             if self._upload.number is not None:
                 self._known.set()
-            yield chunk
 
     def _take_back(self) -> None:
         if self._upload.number is None:

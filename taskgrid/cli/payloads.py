@@ -1,4 +1,4 @@
-"""What `map` and `submit` are given, as payload lines: items on the command line, or lines of stdin.
+"""What `map` and `submit` are given, as batches of payload lines: items on the command line, or lines of stdin.
 
 An item is the function's one argument, a string that the worker's pydantic converts as the function
 is annotated. With `--jsonl` a line is the payload itself: an array by position, an object by name.
@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
+from taskgrid.cli.stdin import batches_of_stdin
 from taskgrid.errors import FunctionRefused, UsageError
 
 _NAME: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
-_STDIN: Final = 0
-_BUFFER: Final = 1 << 16
 
 
 def checked_function(name: str) -> str:
@@ -31,35 +30,44 @@ def checked_function(name: str) -> str:
     )
 
 
-def payload_lines(items: list[str], *, jsonl: bool) -> Iterator[bytes]:
-    """Yield a payload per item, or per line of stdin if the only item is `-` or there is none."""
-    if items and items != ["-"]:
-        return _from_json(map(str.encode, items)) if jsonl else map(_payload, items)
+def are_on_stdin(items: list[str]) -> bool:
+    """Say whether the items are the lines of stdin: there is none, or the only one is `-`."""
+    return not items or items == ["-"]
+
+
+def payload_batches(items: list[str], *, jsonl: bool, most: int, lively: bool = False) -> Iterator[list[bytes]]:
+    """Yield payloads, one per item or per line of stdin, in batches of `most`.
+
+    A `lively` batch from stdin has fewer when the next line keeps it waiting.
+    """
+    payload = _from_json if jsonl else _from_text
+    if not are_on_stdin(items):
+        given = [item.encode() for item in items]
+        return _payloads(payload, (given[at : at + most] for at in range(0, len(given), most)))
     if not items and sys.stdin.isatty():
         raise UsageError("there are no items", why="none was given, and stdin is a terminal", hint="Give items, or `-`")
-    return _from_json(_stdin()) if jsonl else _from_text(_stdin())
+    return _payloads(payload, batches_of_stdin(most, lively=lively))
 
 
-def _stdin() -> Iterator[bytes]:
-    # Not sys.stdin: a thread that waits for a line holds its lock, and Python's end wants that too.
-    with open(_STDIN, "rb", buffering=_BUFFER, closefd=False) as stream:
-        for line in stream:
-            yield line.rstrip(b"\r\n")
+def _payloads(payload: Callable[[bytes, int], bytes], batches: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
+    number = 1
+    for lines in batches:
+        payloads = [payload(line, at) for at, line in enumerate(lines, number)]
+        number += len(lines)
+        if found := list(filter(None, payloads)):
+            yield found
 
 
-def _from_text(lines: Iterable[bytes]) -> Iterator[bytes]:
-    for number, line in enumerate(lines, 1):
-        try:
-            yield _payload(line.decode())
-        except UnicodeDecodeError as error:
-            raise UsageError(f"line {number} of stdin is not UTF-8", why=str(error), hint="Convert it first") from None
+def _from_text(line: bytes, number: int) -> bytes:
+    try:
+        return json.dumps([line.decode()], ensure_ascii=False).encode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"line {number} of stdin is not UTF-8", why=str(error), hint="Convert it first") from None
 
 
-def _from_json(lines: Iterable[bytes]) -> Iterator[bytes]:
-    for number, line in enumerate(lines, 1):
-        bare = line.strip()
-        if bare:
-            yield _checked(bare, number)
+def _from_json(line: bytes, number: int) -> bytes:
+    bare = line.strip()
+    return _checked(bare, number) if bare else b""
 
 
 def _checked(line: bytes, number: int) -> bytes:
@@ -73,10 +81,6 @@ def _checked(line: bytes, number: int) -> bytes:
 
 
 _JSONL: Final = 'With --jsonl a line is ["by", "position"] or {"by": "name"}'
-
-
-def _payload(item: str) -> bytes:
-    return json.dumps([item], ensure_ascii=False).encode()
 
 
 def _guess(name: str) -> str:

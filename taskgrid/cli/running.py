@@ -7,7 +7,6 @@ whole, and no user code is imported here: the worker converts each item as its f
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -16,9 +15,11 @@ from taskgrid.cli import pages
 from taskgrid.cli.options import Format, KeyFile, Out, Output, Server, Values, servers
 
 if TYPE_CHECKING:
+    from taskgrid.cli.mapping import Sending
     from taskgrid.client.link import Link
-    from taskgrid.client.upload import Chunk, Upload
+    from taskgrid.client.upload import Upload
     from taskgrid.model import JobSpec, TaskOptions
+    from taskgrid.settings import GridSettings
 
 Function = Annotated[str, typer.Argument(metavar="MODULE:FUNCTION", help="What to run; a worker must offer it.")]
 Items = Annotated[list[str] | None, typer.Argument(metavar="ITEM", help="The items, or `-` for the lines of stdin.")]
@@ -69,15 +70,13 @@ def map_(
 ) -> None:
     """Run a function over items and print one line of JSON per item, in order. Ctrl-C cancels."""
     from taskgrid.cli import door
-    from taskgrid.cli.mapping import Mapping, Show, packed
-    from taskgrid.cli.payloads import payload_lines
+    from taskgrid.cli.mapping import Mapping, Sending, Show
     from taskgrid.cli.tables import succeeded
 
     spec = _spec(_Wish(function, name, key, time_limit, memory_limit, max_attempts, priority))
-    lines = payload_lines(items or [], jsonl=jsonl)
+    sending = Sending.of(items or [], spec, jsonl=jsonl)
     with door.link(servers(server), key_file) as (link, settings):
-        mapping = Mapping(link, spec, Show(out, values))
-        view = mapping.run(packed(lines, settings))
+        view = Mapping(link, settings, spec, Show(out, values)).run(sending)
     raise typer.Exit(0 if succeeded(view) else 1)
 
 
@@ -98,28 +97,27 @@ def submit(
 ) -> None:
     """Submit a job, print its number, and return once every item is safe with the master."""
     from taskgrid.cli import door
-    from taskgrid.cli.mapping import packed
-    from taskgrid.cli.payloads import payload_lines
+    from taskgrid.cli.mapping import Sending
     from taskgrid.cli.tables import print_json
 
     spec = _spec(_Wish(function, name, key, time_limit, memory_limit, max_attempts, priority))
-    lines = payload_lines(items or [], jsonl=jsonl)
+    sending = Sending.of(items or [], spec, jsonl=jsonl)
     with door.link(servers(server), key_file) as (link, settings):
-        upload = _sent(link, spec, packed(lines, settings))
+        upload = _sent(link, settings, spec, sending)
     if output is Format.JSON:
         print_json({"job": upload.number, "id": upload.job, "tasks": upload.accepted})
     else:
         sys.stdout.write(f"{upload.number}\n")
 
 
-def _sent(link: Link, spec: JobSpec, chunks: Iterator[Chunk]) -> Upload:
+def _sent(link: Link, settings: GridSettings, spec: JobSpec, sending: Sending) -> Upload:
     from taskgrid.client.beat import Beat
     from taskgrid.client.upload import Upload
 
     upload = Upload(spec)
     beat = Beat(link)
     with beat.of(upload), link.tasks() as proxy:
-        upload.send_all(proxy, chunks)
+        sending.to(upload, proxy, settings)
     beat.stop()
     return upload
 

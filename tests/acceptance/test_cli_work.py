@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_world import Terminal, World, eventually, world
+from cli_world import WITHIN, Terminal, World, eventually, world
 
-pytestmark = pytest.mark.timeout(180)  # each command is a process of its own, also on a busy machine
+pytestmark = pytest.mark.timeout(400)  # each command is a process of its own, also on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,21 @@ def test_many_items_take_many_chunks(grid: World) -> None:
     done = grid.run("map", "mytasks:add", "-", "--values", given="".join(f"{n}\n" for n in range(10_000)))
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [str(n) for n in range(10_000)]
+
+
+def test_a_slow_producers_items_are_done_as_they_come(grid: World) -> None:
+    """`tail -f log | taskgrid map f -` shows each line's result long before the log ends."""
+    map_ = grid.start("map", "mytasks:shout", "-", "--values", stdin=subprocess.PIPE)
+    assert map_.stdin is not None
+    assert map_.stdout is not None
+    for line in ("a", "b", "c"):
+        map_.stdin.write(f"{line}\n")
+        map_.stdin.flush()
+        assert map_.stdout.readline() == f'"{line.upper()}"\n'
+    map_.stdin.write("d\ne")
+    map_.stdin.close()
+    assert map_.stdout.read() == '"D"\n"E"\n'
+    assert map_.wait(WITHIN) == 0
 
 
 def test_no_items_are_a_job_that_is_done(grid: World) -> None:
@@ -219,7 +235,7 @@ def test_a_map_that_waits_says_why(grid: World) -> None:
     map_ = grid.start("map", "mytasks:nothing", "a")
     eventually(lambda: "mytasks:nothing" in grid.talk_of(number).read_text())
     grid.run("cancel", "last")
-    assert map_.wait(30) == 1
+    assert map_.wait(WITHIN) == 1
     assert grid.talk_of(number).read_text().count("waiting:") == 1
 
 

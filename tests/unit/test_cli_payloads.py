@@ -6,27 +6,32 @@ import json
 
 import pytest
 
-from taskgrid.cli.payloads import checked_function, payload_lines
+from taskgrid.cli.payloads import checked_function, payload_batches
 from taskgrid.errors import FunctionRefused, UsageError
+
+
+def payloads(items: list[str], *, jsonl: bool) -> list[bytes]:
+    """Return the payloads of items, gathered two at a time."""
+    return [line for batch in payload_batches(items, jsonl=jsonl, most=2) for line in batch]
 
 
 def test_an_item_is_the_one_argument() -> None:
     """Each item is a JSON array of one string, whatever is in it."""
-    lines = list(payload_lines(["a", 'q"\\', "\n", "ä", "7"], jsonl=False))
+    lines = payloads(["a", 'q"\\', "\n", "ä", "7"], jsonl=False)
     assert [json.loads(line) for line in lines] == [["a"], ['q"\\'], ["\n"], ["ä"], ["7"]]
     assert not any(b"\n" in line for line in lines)
 
 
 def test_a_jsonl_line_is_the_payload() -> None:
     """Arrays and objects pass as they are."""
-    assert list(payload_lines(['["a", 1]', '{"x": 2}'], jsonl=True)) == [b'["a", 1]', b'{"x": 2}']
+    assert payloads(['["a", 1]', '{"x": 2}'], jsonl=True) == [b'["a", 1]', b'{"x": 2}']
 
 
 @pytest.mark.parametrize("text", ["7", '"a"', "null", "{", "[1,"])
 def test_a_jsonl_line_that_is_no_payload_is_named(text: str) -> None:
     """The error says which line, and what a line should be."""
     with pytest.raises(UsageError, match="line 2") as refused:
-        list(payload_lines(["[1]", text], jsonl=True))
+        payloads(["[1]", text], jsonl=True)
     assert "by" in refused.value.hint
 
 
