@@ -102,7 +102,7 @@ def _work(run: Run) -> None:
         run.ran_again = sum(task.attempts - 1 for task in tasks if task.attempts > 1)
 
 
-def _await_workers(grid: Grid, count: int, within: float = 20.0) -> None:
+def _await_workers(grid: Grid, count: int, within: float = 60.0) -> None:
     """Wait until all workers are there, so that the pace shown is theirs and not that of their start."""
     from taskgrid.errors import TaskGridError
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-WITHIN = 60.0
+WITHIN = 90.0
 
 FUNCTIONS = """
 import os, time
@@ -116,7 +116,7 @@ class World:
             if process.poll() is None:
                 process.terminate()
                 try:
-                    process.wait(10)
+                    process.wait(20)
                 except subprocess.TimeoutExpired:
                     process.kill()
             process.wait()

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_world import Terminal, World, eventually, world
+from cli_world import WITHIN, Terminal, World, eventually, world
 
-pytestmark = pytest.mark.timeout(180)  # each command is a process of its own, also on a busy machine
+pytestmark = pytest.mark.timeout(400)  # each command is a process of its own, also on a busy machine
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_up_serves_other_terminals_until_ctrl_c_drains_it(home: World) -> None:
     up.see("draining")
     gate.touch()
     assert up.end() == 0
-    assert waiting.wait(30) in {0, 3}
+    assert waiting.wait(WITHIN) in {0, 3}
     eventually(lambda: not any(map(_alive, children)))
 
 
@@ -113,7 +113,7 @@ def test_a_master_tells_that_it_serves_and_ends_when_told(home: World) -> None:
     assert Path(ready["key_file"]).exists()
     assert home.run("health", "--server", ready["server"]).returncode == 0
     master.send_signal(signal.SIGTERM)
-    assert master.wait(10) == 0
+    assert master.wait(WITHIN) == 0
     assert home.run("health").returncode == 3
 
 
@@ -131,6 +131,6 @@ def test_a_map_outlives_its_masters_restart(home: World) -> None:
     home.master(journal, f"--port={server.rpartition(':')[2]}", *quick)
     home.worker()
     gate.touch()
-    assert map_.wait(30) == 0
+    assert map_.wait(WITHIN) == 0
     assert map_.stdout is not None
     assert map_.stdout.read() == json.dumps(str(gate)) + "\n"

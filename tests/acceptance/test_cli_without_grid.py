@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cli_world import World
 
-pytestmark = pytest.mark.timeout(180)  # each command is a process of its own, also on a busy machine
+pytestmark = pytest.mark.timeout(400)  # each command is a process of its own, also on a busy machine
 
 COMMANDS = [
     *("demo", "master", "worker", "up", "join", "key"),

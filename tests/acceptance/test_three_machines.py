@@ -55,17 +55,17 @@ def page(machines: Machines) -> Page:
     return Page(machines)
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(400)
 def test_the_page_about_three_machines_is_true(machines: Machines, page: Page) -> None:
     """Join over TLS, work, lose a machine with its cable, lose the master, drain: the job ends, every count right."""
     alpha, beta, gamma = machines.alpha, machines.beta, machines.gamma
     lay_out(machines.shared)
     alpha.settings = SHORT_LEASES
     master = alpha.start(page.command(alpha, "taskgrid master"))
-    eventually(lambda: "taskgrid join" in alpha.said(), 30, "it says what to run on the others")
+    eventually(lambda: "taskgrid join" in alpha.said(), 60, "it says what to run on the others")
     assert "with TLS" in alpha.said()
     workers = {machine.name: join(page, alpha, machine) for machine in (beta, gamma)}
-    eventually(lambda: connected(alpha, page) == {each.pid for each in workers.values()}, 30, "both are there")
+    eventually(lambda: connected(alpha, page) == {each.pid for each in workers.values()}, 60, "both are there")
 
     beta.run("taskgrid submit mylogs:count nothing", status=4)  # it joined with a worker's key
     submit = page.command(alpha, "ls ")
@@ -73,20 +73,20 @@ def test_the_page_about_three_machines_is_true(machines: Machines, page: Page) -
     for words in ("taskgrid status", "taskgrid jobs", "taskgrid explain 1", "taskgrid explain 1.42"):
         assert alpha.run(page.command(alpha, words))
 
-    eventually(lambda: ended(alpha) == 20, 30, "both hold tasks that do not end yet")
+    eventually(lambda: ended(alpha) == 20, 60, "both hold tasks that do not end yet")
     machines.pull(gamma)
-    eventually(lambda: connected(alpha, page) == {workers["beta"].pid}, 30, "gamma is lost")
+    eventually(lambda: connected(alpha, page) == {workers["beta"].pid}, 60, "gamma is lost")
     (machines.shared / "hold").unlink()
-    eventually(lambda: ended(alpha) > 20, 30, "beta goes on")
+    eventually(lambda: ended(alpha) > 20, 60, "beta goes on")
     master.kill()
     master.wait()
     alpha.start(page.command(alpha, "taskgrid master"))
-    eventually(lambda: alpha.said().count("taskgrid join") == 2, 30, "it serves again")
+    eventually(lambda: alpha.said().count("taskgrid join") == 2, 60, "it serves again")
 
     alpha.run(page.command(alpha, "taskgrid results 1"))
     judge((alpha.home / "counts.jsonl").read_text(), machines.shared)
     beta.run(page.command(beta, "kill PID").replace("PID", str(workers["beta"].pid)))
-    assert workers["beta"].wait(20) == 0
+    assert workers["beta"].wait(40) == 0
 
 
 def lay_out(shared: Path) -> None:

@@ -79,8 +79,7 @@ def test_a_poisoned_task_fails_with_its_true_cause_and_harms_no_neighbour(progra
     assert counts == {TaskState.FAILED: len(POISONS), TaskState.SUCCEEDED: len(DEEDS) - len(POISONS)}
     eventually(
         lambda: len(programs.alive()) == 5,
-        10,
-        "a master, two workers, two task processes, and nothing that a task left",
+        what="a master, two workers, two task processes, and nothing that a task left",
     )
 
 

@@ -60,7 +60,7 @@ def test_a_worker_stopped_beyond_its_lease_can_not_end_a_task_that_another_has(p
         (turns / "2").touch()
         assert list(job.results()) == [2]
         assert job.view().sequence == 1
-        assert grid.submit_job(waits_for_turn, [str(turns)] * 20).wait(20), "both go on working"
+        assert grid.submit_job(waits_for_turn, [str(turns)] * 20).wait(40), "both go on working"
     assert [programs.end(worker) for worker in (stopped, other)] == [0, 0]
 
 
