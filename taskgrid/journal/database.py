@@ -19,6 +19,7 @@ from taskgrid.errors import JournalError
 from taskgrid.journal import schema
 from taskgrid.journal.protocol import Durability
 from taskgrid.journal.rows import UNREADABLE, Mismatch, Row, epoch_sealed, finding
+from taskgrid.journal.upgrade import upgrade
 from taskgrid.journal.wal import damaged
 
 _SYNCHRONOUS: Final = {Durability.POWER: "FULL", Durability.PROCESS: "NORMAL", Durability.NONE: "OFF"}
@@ -66,6 +67,7 @@ class Database:
             connection.execute(f"PRAGMA {setting}").fetchall()
         if new:
             schema.make(connection)
+        upgrade(connection, self.path)
         self.epochs = _begin_epoch(connection)
         connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[durability]}")
 

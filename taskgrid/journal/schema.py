@@ -51,7 +51,7 @@ CREATE TABLE forgotten (job INTEGER PRIMARY KEY);
 
 def is_new(connection: sqlite3.Connection, path: str) -> bool:
     """Say whether a file has no tables yet; refuse one of a newer TaskGrid or of another program."""
-    found, application = _number(connection, "user_version"), _number(connection, "application_id")
+    found, application = format_of(connection), _number(connection, "application_id")
     if not found and not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         return True
     if application != APPLICATION:
@@ -63,6 +63,11 @@ def is_new(connection: sqlite3.Connection, path: str) -> bool:
             hint="Start with that version of TaskGrid or a later one, or with another `--journal`.",
         )
     return False
+
+
+def format_of(connection: sqlite3.Connection) -> int:
+    """Return the format of an open journal; 0 if it has no tables."""
+    return _number(connection, "user_version")
 
 
 def make(connection: sqlite3.Connection) -> None:

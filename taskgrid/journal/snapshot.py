@@ -44,6 +44,11 @@ class Snapshot:
                 connection.execute(f"PRAGMA {setting}")
             if schema.is_new(connection, str(self.path)):
                 raise JournalError(f"{self.path} has no tables", why="No master ever used it.")
+            if (found := schema.format_of(connection)) < schema.FORMAT:
+                raise JournalError(
+                    f"{self.path} has format {found}, and this TaskGrid reads format {schema.FORMAT}",
+                    hint="Start a master on it once: it brings it up to date, and leaves a copy as it was.",
+                )
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
