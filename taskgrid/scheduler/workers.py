@@ -14,6 +14,7 @@ from itertools import takewhile
 from taskgrid.lifecycle import BYTE, TaskEvent, TaskState
 from taskgrid.model import Buried, Cause, Failure, JobNumber, Run, Token, WorkerId, failure_line
 from taskgrid.scheduler.apply import commit, place
+from taskgrid.scheduler.lease import options_for
 from taskgrid.scheduler.runs import RunSet, count, subtract
 from taskgrid.scheduler.state import Change, Core, Job, Lease, Row, Worker
 from taskgrid.scheduler.submit import seal_abandoned
@@ -207,7 +208,9 @@ def _check(core: Core, worker: Worker, done: Tick, now: float) -> None:
     worker.held_when_lost = {}
     for lease in list(worker.leases.values()):
         worker.held_when_lost[lease.job] = worker.held_when_lost.get(lease.job, ()) + lease.runs.runs()
-        _expire(core, lease, done, now)
+        # A worker out of touch runs what is alone until its margin: only then may another have it.
+        if not options_for(core.jobs[lease.job], worker).alone or lease.expires_at <= now:
+            _expire(core, lease, done, now)
 
 
 def _expire(core: Core, lease: Lease, done: Tick, now: float) -> None:
