@@ -58,6 +58,7 @@ def apply(job: Job, record: Record) -> None:  # noqa: C901  # one case per kind 
             job.next_ordinal = record.ordinal + 1
         case Sealed():
             job.sealed, job.abandoned = True, record.abandoned
+            job.sealed_record = job.next_record - 1
             _end(job, record.at)
         case Reopened():
             job.sealed = job.abandoned = False

@@ -139,6 +139,7 @@ class Job:
         self.ended_at: float | None = None
         self.mark = 0
         self.mark_record = -1
+        self.sealed_record = -1
         self.marked_at = 0.0
         self.mark_step = 16
         self.cursor = 0

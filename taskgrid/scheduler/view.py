@@ -16,6 +16,7 @@ def is_complete(job: Job) -> bool:
 def job_view(job: Job) -> JobView:
     """Show a job."""
     ended = is_complete(job)
+    sealed = job.sealed and job.sealed_record <= job.committed_record
     return JobView(
         id=job.id,
         number=job.number,
@@ -26,8 +27,8 @@ def job_view(job: Job) -> JobView:
         options=job.spec.options,
         created_at=job.created_at,
         ended_at=job.ended_at if ended else None,
-        sealed=job.sealed,
-        abandoned=job.abandoned,
+        sealed=sealed,
+        abandoned=sealed and job.abandoned,
         complete=ended,
         counts=counts(job),
         total=sum(job.committed_counts),

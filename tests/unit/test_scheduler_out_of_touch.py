@@ -1,0 +1,73 @@
+"""A worker that is out of touch but lives, and a journal that lost its last moments."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from scheduler_scene import Scene, fault, states
+
+from taskgrid.model import Backoff, Verdict, WorkerId
+from taskgrid.scheduler import workers
+
+
+def _lose_sight_of(scene: Scene, worker: WorkerId) -> None:
+    workers.disconnected(scene.core, worker, scene.now)
+    scene.tick(scene.limits.reconnect_grace + 0.1)
+    assert worker not in {each.id for each in scene.core.connected()}
+
+
+def test_a_task_that_runs_alone_stays_with_a_worker_out_of_touch_until_its_lease_ends() -> None:
+    """The worker runs it until its own margin: whoever got it at the grace's end would run it at the same time."""
+    scene = Scene()
+    job = scene.job(1, alone=True)
+    first, second = scene.worker("first"), scene.worker("second")
+    scene.lease(first)
+    _lose_sight_of(scene, first)
+    assert scene.lease(second) == []
+    workers.extend(scene.core, second, (), scene.now)
+    scene.tick(scene.limits.lease)
+    third = scene.worker("third")
+    assert [grant.job for grant in scene.lease(third)] == [job]
+
+
+def test_any_other_task_of_a_worker_out_of_touch_runs_elsewhere_at_once() -> None:
+    """It may run twice, and only one outcome counts: nobody waits for a lease."""
+    scene = Scene()
+    scene.job(1)
+    first, second = scene.worker("first"), scene.worker("second")
+    scene.lease(first)
+    _lose_sight_of(scene, first)
+    assert len(scene.lease(second)) == 1
+
+
+def test_an_outcome_is_replayed_although_the_lease_after_its_backoff_was_lost() -> None:
+    """Power may take the record of a lease from an unsynced disk; what its worker reports then is taken, and stays."""
+    scene = Scene()
+    backoff = Backoff(first=timedelta(seconds=1))
+    job = scene.job(3, max_attempts=3, backoff=backoff)
+    worker = scene.worker("w")
+    for index, grant in enumerate(scene.lease(worker, 3)):
+        scene.report(worker, grant, {index: fault()})
+    scene.tick(2.0)
+    again = [grant for _ in range(3) for grant in scene.lease(worker)]
+    scene.records[job.number] = [record for record in scene.records[job.number] if record.kind != "leased"]
+    scene.restart()
+    scene.worker("w")
+    scene.tick(2.0)
+    for grant, faults in zip(again, ({}, {1: fault()}, {2: fault(kind="builtins.OSError")}), strict=True):
+        assert set(scene.report(worker, grant, faults, runs=grant.runs).values()) == {Verdict.TAKEN}
+    scene.restart()
+    assert states(scene.again(job)) == ["succeeded", "delayed", "delayed"]
+
+
+def test_a_job_is_shown_as_sealed_when_that_is_committed() -> None:
+    """What rests on a record that a crash may take is not shown."""
+    from taskgrid.scheduler.submit import Chunk, submit
+    from taskgrid.scheduler.view import job_view
+
+    scene = Scene()
+    job = scene.job(1, seal=False)
+    change = submit(scene.core, Chunk(job.id, 1, 1, 4, seal=True, spec=None), scene.now).change
+    assert not job_view(job).sealed
+    scene.keep(change)
+    assert job_view(job).sealed
