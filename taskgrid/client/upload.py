@@ -79,20 +79,27 @@ class Upload:
         """Tasks accepted so far, as the master says."""
         self._spec = spec
         self._ordinal = 0
+        self._whole = False  # nothing is missing: we sealed it, or our key names a job that has all there is
 
     def send(self, proxy: TaskQueue, chunk: Chunk, *, seal: bool = False) -> None:
-        """Return when the chunk is in the journal. Nothing is sent to a job that is sealed already."""
-        if self.sealed:
+        """Return when the chunk is in the journal; ChunkRefused if the job was sealed by somebody else.
+
+        Nothing is sent to a job that has everything already.
+        """
+        if self._whole:
             return
         reply = self._submit(proxy, chunk, seal=seal)
         if reply.job != self.job:
             # The key names an older job: it has all there is, or goes on with the very same chunks.
             self.job = reply.job
             self._spec = self._spec.model_copy(update={"id": reply.job})
+            self._whole = reply.sealed
             if not reply.sealed:
                 reply = self._submit(proxy, chunk, seal=seal)
         self.number, self.sealed, self.accepted = reply.number, reply.sealed, reply.total
         self._ordinal += 1
+        # A repeat is answered also by a job that was sealed meanwhile: what follows must be refused, not dropped.
+        self._whole = self._whole or (seal and reply.sealed)
 
     def _submit(self, proxy: TaskQueue, chunk: Chunk, *, seal: bool) -> SubmitReply:
         request = SubmitRequest(
@@ -115,7 +122,7 @@ class Upload:
     def send_all(self, proxy: TaskQueue, source: Iterator[Chunk]) -> None:
         """Send chunk after chunk, the last one as the job's last."""
         ahead = next(source, EMPTY)
-        while not self.sealed:
+        while not self._whole:
             chunk, following = ahead, next(source, None)
             self.send(proxy, chunk, seal=following is None)
             if following is None:

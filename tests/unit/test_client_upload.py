@@ -8,9 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskgrid.client.upload import BATCH, Packer, cut
-from taskgrid.errors import TooLarge
+from taskgrid.client.upload import BATCH, Chunk, Packer, Upload, cut
+from taskgrid.clock import ManualClock
+from taskgrid.errors import ChunkRefused, TooLarge
 from taskgrid.functions import NamedSignature
+from taskgrid.journal.memory import MemoryJournal
+from taskgrid.master.engine import Engine
+from taskgrid.master.tasks import TaskQueue
+from taskgrid.model import JobId, JobSpec, Sealed, new_id
+from taskgrid.scheduler.apply import commit
+from taskgrid.scheduler.state import Limits
+from taskgrid.transport.protocol import Parts, Peer, SubmitReply, SubmitRequest
 
 
 def plain(batch: list[object], first: int) -> list[bytes]:
@@ -61,3 +69,37 @@ def test_an_item_over_the_payload_limit_is_refused_with_its_index() -> None:
     packer = Packer(lambda batch, first: signature.encode_items(batch, first=first))
     with pytest.raises(TooLarge, match="item 1"):
         list(islice(packer.pack_all(["a", "b" * 20]), 5))
+
+
+class LosesAnAnswer:
+    """A master's verb as a proxy has it; the first answer is lost, the job sealed meanwhile, the request repeated."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._queue = TaskQueue(engine)
+        self._lost = False
+
+    def submit(self, request: SubmitRequest, parts: Parts, **_: object) -> tuple[SubmitReply, Parts]:
+        """Ask the master."""
+        peer = Peer("here", frozenset(), 1)
+        if not self._lost:
+            self._lost = True
+            self._queue.submit(peer, request, parts)
+            job = self._engine.core.by_id[request.job]
+            with self._engine.lock:
+                self._engine.append([commit(self._engine.core, job, Sealed(abandoned=True, at=0.0))])
+        return self._queue.submit(peer, request, parts)
+
+
+def test_chunks_after_the_repeat_of_one_whose_job_was_sealed_meanwhile_are_refused() -> None:
+    """Its client was away for too long: what it has left must not be dropped as if the job had it."""
+    journal = MemoryJournal()
+    try:
+        upload = Upload(JobSpec(id=JobId(new_id()), function="m:f"))
+        chunks = iter([Chunk(b"[1]", 1), Chunk(b"[2]", 1), Chunk(b"[3]", 1)])
+        with pytest.raises(ChunkRefused) as refused:
+            upload.send_all(LosesAnAnswer(Engine(journal, ManualClock(), Limits())), chunks)  # type: ignore[arg-type]  # a proxy's one verb
+        assert refused.value.fields["sealed"]
+        assert upload.accepted == 1
+    finally:
+        journal.close()
