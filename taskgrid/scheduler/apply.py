@@ -71,6 +71,7 @@ def apply(job: Job, record: Record) -> None:  # noqa: C901  # one case per kind 
         case Reported():
             _report(job, record)
         case Buried():
+            _fall_due(job, record.index, record.index + 1)
             _finish(job, [(record.index, record.index + 1)], TaskEvent.FAILED)
             _end(job, record.at)
         case Cancelled():
@@ -96,21 +97,25 @@ def place(job: Job, start: int, stop: int) -> None:
 def _lease(job: Job, record: Leased) -> None:
     for start, stop in record.runs:
         job.unqueue(start, stop)
-        if job.counts[_DELAYED]:
-            _fall_due(job, start, stop)
+        _fall_due(job, start, stop)
         job.trails.update(start, stop, lambda past: past._replace(alone=record.alone), floor=rank(record.token))
     for index, attempts, lost in record.tries:
         job.trails.put(index, job.trails.past(index)._replace(attempts=attempts, lost=lost))
 
 
 def _fall_due(job: Job, start: int, stop: int) -> None:
-    """End backoffs, as replay must: no record says that one is over, but only then was the task leased."""
-    for found in list(_DELAYED_RUNS.finditer(job.states, start, stop)):
-        job.move(*found.span(), TaskEvent.DUE)
+    """End backoffs, as replay must: no record says that one is over, but only then could this happen.
+
+    The lease that followed may be missing, lost with its machine's power: its outcome is taken all the same.
+    """
+    if job.counts[_DELAYED]:
+        for found in list(_DELAYED_RUNS.finditer(job.states, start, stop)):
+            job.move(*found.span(), TaskEvent.DUE)
 
 
 def _report(job: Job, record: Reported) -> None:
     for start, stop in record.runs:
+        _fall_due(job, start, stop)
         failed = [run for run in record.failed if start <= run[0] < stop]
         _finish(job, subtract((start, stop), failed), TaskEvent.SUCCEEDED)
         _finish(job, failed, TaskEvent.FAILED)
@@ -122,6 +127,7 @@ def _report(job: Job, record: Reported) -> None:
 
 
 def _try_again(job: Job, record: Reported, again: SecondTry) -> None:
+    _fall_due(job, again.index, again.index + 1)
     past = after(job.trails.past(again.index), again)
     job.trails.put(again.index, past, floor=rank(record.token.next()), due_at=again.due_at)
     job.unqueue(again.index, again.index + 1)
