@@ -18,7 +18,8 @@ class Limits:
     max_frame: int = MAX_FRAME
     """Bytes of one frame; a larger one ends the connection."""
     handshake: float = 5.0
-    """Seconds from the accept (or the dial) to the end of the handshake; a server counts to the first request."""
+    """Seconds from the dial to the end of the handshake; a server allows them for the hello, and then to the first
+    request."""
     frame: float = 15.0
     """Seconds from a frame's first byte to its last."""
     send: float = 15.0
@@ -27,8 +28,10 @@ class Limits:
     """Seconds a client waits for an answer, beyond what its request asks the master to wait."""
     max_connections: int = 8192
     """Connections at once that have shown a key."""
+    porch: int = 2048
+    """Connections at once that have not said hello."""
     max_strangers: int = 64
-    """Connections at once that have not shown a key; the next wait in the backlog."""
+    """Connections at once that have said hello and not shown a key; the next wait."""
     shed_after: float = 1.0
     """Seconds without progress after which a stranger makes room for the next, when all places are taken."""
     backlog: int = 512

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import socket
 from contextlib import suppress
 from typing import Final
@@ -30,15 +29,20 @@ class Listener:
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._reserve = os.open(os.devnull, os.O_RDONLY)
 
-    def accept(self) -> socket.socket | None:
-        """Wait for the next peer; None when woken, or when a peer had to be turned away.
+    def fileno(self) -> int:
+        """Return the descriptor to wait on for peers."""
+        return self._socket.fileno()
+
+    @property
+    def waker(self) -> socket.socket:
+        """Return what can be read once `wake` was called."""
+        return self._wake_reader
+
+    def take(self) -> socket.socket | None:
+        """Accept a peer that waits; None if there is none, or it had to be turned away.
 
         Raises `OSError` if there were not even descriptors for that.
         """
-        poller = select.poll()
-        poller.register(self._socket, select.POLLIN)
-        poller.register(self._wake_reader, select.POLLIN)
-        poller.poll()
         try:
             return self._socket.accept()[0]
         except (BlockingIOError, ConnectionAbortedError):
@@ -50,7 +54,7 @@ class Listener:
             return None
 
     def wake(self) -> None:
-        """Make `accept` return, now and from now on."""
+        """End a wait for `waker`, now and from now on."""
         with suppress(OSError):
             self._wake_writer.send(b"x")
 

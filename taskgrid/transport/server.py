@@ -27,10 +27,11 @@ from taskgrid.transport.address import Address, format_address, is_loopback
 from taskgrid.transport.callers import Caller, Callers
 from taskgrid.transport.connection import LOST, Connection
 from taskgrid.transport.dispatch import Dispatch
-from taskgrid.transport.handshake import Host, welcome
+from taskgrid.transport.handshake import CLIENT_HELLO, Host, welcome
 from taskgrid.transport.keys import KeyTable
 from taskgrid.transport.limits import Limits
 from taskgrid.transport.listener import Listener
+from taskgrid.transport.porch import Porch
 from taskgrid.transport.protocol import Peer, Service
 from taskgrid.transport.standard import SERIALIZER
 from taskgrid.transport.strangers import Strangers
@@ -38,7 +39,7 @@ from taskgrid.transport.stream import Stream, left
 from taskgrid.transport.tls import ServerTls, server_tls
 
 _BACK_OFF = 0.05  # seconds after the machine had no descriptor or no thread for us
-_SPARE_DESCRIPTORS = 1024  # for the journal, the log, the strangers and the interpreter
+_SPARE_DESCRIPTORS = 1024  # for the journal, the log, the stock port and the interpreter
 KEYS_EVERY = 1.0
 """Seconds between two looks at the keys: what a revoked key's connections have left, at most."""
 _LAST_WORDS = 0.5  # the share of a stop's time in which calls under way may still be answered
@@ -73,6 +74,7 @@ class GridServer(Server):
         self.stop_event = threading.Event()
         self._keys, self._tls, self._limits = keys, tls, limits
         self._dispatch = Dispatch(service)
+        self._porch = Porch(self.listener, limits, hello=CLIENT_HELLO.size)
         self._strangers = Strangers(limits.max_strangers, limits.shed_after)
         self._callers = Callers(service.disconnected)
         self._numbers = itertools.count(1)
@@ -82,7 +84,7 @@ class GridServer(Server):
 
     def start(self) -> None:
         """Begin to accept connections."""
-        _raise_descriptor_limit(self._limits.max_connections + _SPARE_DESCRIPTORS)
+        _raise_descriptor_limit(self._limits.max_connections + self._limits.porch + _SPARE_DESCRIPTORS)
         self._key_watch.start()
         self._accepter.start()
 
@@ -142,10 +144,11 @@ class GridServer(Server):
         self.listener.wake()
         if self._accepter.ident is not None:
             self._accepter.join(within)
+        self._porch.close()
         self.listener.close()
 
     def _accept_one(self) -> None:
-        sock = self.listener.accept()
+        sock = self._porch.accept()
         if sock is None:
             return
         try:

@@ -327,6 +327,21 @@ def test_flood_of_silent_strangers_does_not_shut_out_the_honest(probe: Probe) ->
             end.close()
 
 
+def test_strangers_who_have_said_nothing_hold_no_thread_and_no_place(probe: Probe) -> None:
+    """They stand on the porch; when that is full, the one who stood longest makes room, after a while."""
+    limits = Limits(porch=20, max_strangers=1, shed_after=0.2)
+    with serving(probe, limits=limits) as server:
+        silent = [socket.create_connection(server.address, timeout=5) for _ in range(50)]
+        for end in silent:
+            end.sendall(MAGIC[:4])
+        assert wait_until(lambda: len(server._porch) == 20)
+        with manager(server.address[1]) as grid:
+            assert grid.get_control().health()[0].ok
+            assert len(server._threads) == 1
+        for end in silent:
+            end.close()
+
+
 def test_stranger_who_dribbles_is_cut_at_the_deadline(probe: Probe) -> None:
     """The handshake's deadline is absolute: a byte now and then does not extend it."""
     with serving(probe, limits=Limits(handshake=0.4)) as server, stranger_at(server.address[1]) as slow:

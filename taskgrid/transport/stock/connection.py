@@ -29,7 +29,7 @@ class Limits:
     """What one peer, and all of them together, may take. Times are in seconds."""
 
     connections: int = 4096
-    strangers: int = 64
+    strangers: int = 1280  # a thousand silent ones leave room
     shed_after: float = 1.0  # a stranger without progress for so long makes room for the next
     login: float = 5.0  # from accept to the first request
     frame: float = 15.0  # from a frame's first byte to its last
