@@ -15,6 +15,7 @@ from taskgrid.clock import SystemClock
 from taskgrid.journal import open_journal
 from taskgrid.journal.protocol import Durability, Journal
 from taskgrid.master.engine import Engine
+from taskgrid.master.memory import give_large_blocks_back
 from taskgrid.master.service import MasterService
 from taskgrid.master.stock import StockPort
 from taskgrid.master.upkeep import Upkeep
@@ -94,6 +95,7 @@ class Master:
 
 def run_master(settings: MasterSettings, *, ready: Callable[[Ready], None]) -> int:
     """Run a master until SIGTERM or SIGINT; return its exit status. `ready` is called once it serves."""
+    give_large_blocks_back()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

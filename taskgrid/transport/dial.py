@@ -17,6 +17,7 @@ from taskgrid.errors import MasterUnreachable, NotLetIn, TaskGridError, VersionM
 from taskgrid.transport.address import Address, format_address, is_loopback
 from taskgrid.transport.connection import Connection
 from taskgrid.transport.handshake import Answer, HandshakeRefused, KeyRefused, NotTaskGrid, greet
+from taskgrid.transport.keys import KEY_SIZE
 from taskgrid.transport.limits import Limits
 from taskgrid.transport.protocol import PROTOCOL_VERSIONS
 from taskgrid.transport.stream import Stream, left
@@ -40,7 +41,7 @@ def dial(
     Raises `MasterUnreachable`, `NotLetIn` or `VersionMismatch`.
     """
     deadline = time.monotonic() + timeout
-    greeting = partial(_greet, address, bytes(authkey or b""), deadline=deadline, hold=hold)
+    greeting = partial(_greet, address, _whole(bytes(authkey or b""), address), deadline=deadline, hold=hold)
     try:
         try:
             return greeting(tls=None)
@@ -63,6 +64,12 @@ def unreachable(address: Address, why: str) -> MasterUnreachable:
         why=why,
         hint="Is `taskgrid master` running there, and is its port open to this machine?",
     )
+
+
+def _whole(key: bytes, address: Address) -> bytes:
+    if len(key) != KEY_SIZE:  # said here: to HMAC a key and the same with a zero byte more are one
+        raise _not_let_in(KeyRefused(f"a key has {KEY_SIZE} bytes, this one {len(key)}"), address)
+    return key
 
 
 def _greet(address: Address, key: bytes, *, tls: bool | None, deadline: float, hold: Hold) -> Connection:

@@ -13,10 +13,13 @@ from typing import Any, Final, NamedTuple
 import structlog
 from pydantic import ValidationError
 
-from taskgrid.errors import NotLetIn, Refused, TaskGridError, UsageError
+from taskgrid.errors import NotLetIn, Refused, TaskGridError, TooLarge, UsageError
 from taskgrid.transport.frames import Frame, Packed, pack_error, pack_reply
 from taskgrid.transport.protocol import VERBS, Answer, Parts, Peer, Role, Service
 
+MOST_VALUES: Final = 250_000
+"""Values in a request's body: to parse one takes up to a hundred bytes, before a model has looked at it."""
+_ALWAYS_FEW: Final = 256 << 10  # bytes of a body that can't hold so many that it matters
 _log = structlog.get_logger()
 
 
@@ -58,6 +61,7 @@ class Dispatch:
             raise _unknown(frame.envelope.verb)
         if not route.roles & peer.roles and Role.OPERATOR not in peer.roles:
             raise _not_allowed(frame.envelope.verb, peer)
+        _refuse_many_values(frame)
         try:
             request = route.read(frame.body)
         except ValidationError as error:
@@ -98,6 +102,19 @@ def _not_allowed(verb: str, peer: Peer) -> NotLetIn:
         why=f"It is one for the role {', '.join(sorted(peer.roles)) or 'none'}.",
         hint="Use the key of a role that may, or the master's first key, which carries all.",
     )
+
+
+def _refuse_many_values(frame: Frame) -> None:
+    body = frame.body
+    if len(body) <= _ALWAYS_FEW:
+        return
+    values = body.count(b",") + body.count(b"[") + body.count(b"{")
+    if values > MOST_VALUES:
+        raise TooLarge(
+            f"The {frame.envelope.verb} request has {values:,} values, more than {MOST_VALUES:,}.",
+            why="Requests are small; payloads and outcomes travel beside them.",
+            hint="Name fewer jobs or tasks at a time.",
+        )
 
 
 def _unreadable(verb: str, error: ValidationError) -> UsageError:

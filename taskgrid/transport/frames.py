@@ -25,6 +25,8 @@ from taskgrid.transport.protocol import MAX_FRAME
 
 PREFIX: Final = struct.Struct("!II")
 SEAL_SIZE: Final = 16
+MAX_HEADER: Final = 256 << 10
+"""Bytes: enough for the lengths of tens of thousands of parts, and no list of millions."""
 _TEXT_LIMIT: Final = 8_000  # characters of an error's sentence that cross the wire
 
 Buffer = bytes | bytearray | memoryview
@@ -120,9 +122,9 @@ def unpack_error(body: bytes) -> TaskGridError:
 
 
 def frame_size(prefix: Buffer, at: int, limit: int) -> int:
-    """Return the bytes that follow the prefix at `at`, without the seal. Raises `FrameError` beyond `limit`."""
+    """Return the bytes that follow the prefix at `at`, without the seal. Raises `FrameError` beyond a limit."""
     size, header = PREFIX.unpack_from(prefix, at)
-    if size > limit or header > size:
+    if size > limit or header > min(size, MAX_HEADER):
         raise FrameError(f"a frame of {size} bytes, {header} of them its header")
     return int(size)
 
@@ -167,6 +169,8 @@ def _sizes(body: bytes, parts: Sequence[bytes]) -> str:
 
 def _pack(header: bytes, body: bytes, parts: Sequence[bytes]) -> Packed:
     size = len(header) + len(body) + sum(map(len, parts))
+    if len(header) > MAX_HEADER:
+        raise TooLarge(f"A message has too many parts: {len(header):,} bytes of lengths, the limit is {MAX_HEADER:,}.")
     if size > MAX_FRAME:
         raise TooLarge(
             f"A message of {size:,} bytes is over the limit of {MAX_FRAME:,}.",

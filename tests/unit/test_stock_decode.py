@@ -110,6 +110,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "100,000 empty lists": lambda: b"\x80\x04" + b"]" * 100_000,
     "a list 100,000 deep": lambda: _nested(100_000),
     "100,000 marks": lambda: b"\x80\x04" + b"(" * 100_000 + b".",
+    "eight million lists": lambda: b"\x80\x04" + b"]" * 8_000_000,
     "a list that holds itself": _cycle,
     "22 pairs of the pair before": lambda: (
         b"\x80\x04]\x94" + b"".join(b"h" + bytes([i]) + b"\x86\x94" for i in range(22)) + b"."

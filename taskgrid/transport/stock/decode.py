@@ -19,6 +19,8 @@ from typing import Any, Final
 
 MAX_DEPTH: Final = 32
 MAX_VALUES: Final = 100_000
+MAX_OPCODES: Final = 4 * MAX_VALUES
+"""A value takes one or two opcodes; more of them only take time."""
 MAX_INT_KEY: Final = 1 << 63
 """Larger ints with the same hash are easily made, and a dict of them takes quadratic time."""
 
@@ -98,7 +100,11 @@ class _Machine:
         """Carry out every opcode up to STOP."""
         if self.take(1) != b"\x80" or self.byte() not in _READ_WHOLE:
             raise Undecodable("pickle protocols 4 and 5 are read here, nothing else")
+        left = MAX_OPCODES
         while (opcode := self.byte()) != _STOP:
+            left -= 1
+            if not left:
+                raise Undecodable(f"more than {MAX_OPCODES} opcodes in one message")
             carry_out = _OPCODES.get(opcode)
             if carry_out is None:
                 found = _KNOWN_BUT_REFUSED.get(opcode, f"opcode 0x{opcode:02x}")
