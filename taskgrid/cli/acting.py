@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import typer
 
 from taskgrid.cli import pages
-from taskgrid.cli.options import DryRun, Everyone, Format, KeyFile, Output, Selectors, Server, Yes, servers
+from taskgrid.cli.groups import grouped
+from taskgrid.cli.options import At, DryRun, Everyone, Format, Output, Selectors, Yes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,86 +23,60 @@ if TYPE_CHECKING:
 _WORDS: Final = {"cancel": "cancelled", "retry": "brought back", "forget": "forgot"}
 
 
-class _Wish(NamedTuple):
-    """What was asked for, apart from the jobs."""
+class How(NamedTuple):
+    """How carefully, and how what was done is told."""
 
-    verb: str
-    yes: bool
-    dry_run: bool
-    output: Format
+    output: Output = Format.TABLE
+    everyone: Everyone = False
+    yes: Yes = False
+    dry_run: DryRun = False
 
 
-def cancel(
-    jobs: Selectors,
-    *,
-    server: Server = None,
-    key_file: KeyFile = None,
-    output: Output = Format.TABLE,
-    everyone: Everyone = False,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-) -> None:
+@grouped
+def cancel(jobs: Selectors, *, at: At, how: How) -> None:
     """Take jobs or tasks back; what runs of them is stopped."""
-    _act(jobs, servers(server), key_file, everyone, _Wish("cancel", yes, dry_run, output))
+    _act("cancel", jobs, at, how)
 
 
-def retry(
-    jobs: Selectors,
-    *,
-    server: Server = None,
-    key_file: KeyFile = None,
-    output: Output = Format.TABLE,
-    everyone: Everyone = False,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-) -> None:
+@grouped
+def retry(jobs: Selectors, *, at: At, how: How) -> None:
     """Bring failed and cancelled tasks back, with the code that workers offer now."""
-    _act(jobs, servers(server), key_file, everyone, _Wish("retry", yes, dry_run, output))
+    _act("retry", jobs, at, how)
 
 
-def forget(
-    jobs: Selectors,
-    *,
-    server: Server = None,
-    key_file: KeyFile = None,
-    output: Output = Format.TABLE,
-    everyone: Everyone = False,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-) -> None:
+@grouped
+def forget(jobs: Selectors, *, at: At, how: How) -> None:
     """Drop finished jobs with their results from the journal."""
-    _act(jobs, servers(server), key_file, everyone, _Wish("forget", yes, dry_run, output))
+    _act("forget", jobs, at, how)
 
 
-def _act(words: list[str], at: tuple[str, ...] | None, key_file: object, everyone: bool, wish: _Wish) -> None:
-    from pathlib import Path
-
+def _act(verb: str, words: list[str], at: At, how: How) -> None:
     from taskgrid.cli import door, selectors, tables
 
     named = selectors.parse(words)
-    with door.control(at, key_file if isinstance(key_file, Path) else None) as grid:
-        chosen = door.selected(grid, named, everyone=everyone)
+    with door.control(at) as grid:
+        chosen = door.selected(grid, named, everyone=how.everyone)
         bulk = len(named) > 1 or any(one.many for one in named)
-        if bulk and not wish.yes and not wish.dry_run:
-            _ask(grid, wish, chosen)
-        touched = _call(grid, wish.verb)(*chosen, dry_run=wish.dry_run)
-    if wish.output is Format.JSON:
+        if bulk and not how.yes and not how.dry_run:
+            _ask(grid, verb, chosen)
+        touched = _call(grid, verb)(*chosen, dry_run=how.dry_run)
+    if how.output is Format.JSON:
         tables.print_views(touched)
     else:
-        tables.touched_lines(touched, f"would {wish.verb}" if wish.dry_run else _WORDS[wish.verb])
+        tables.touched_lines(touched, f"would {verb}" if how.dry_run else _WORDS[verb])
 
 
-def _ask(grid: Control, wish: _Wish, chosen: Sequence[Selector]) -> None:
+def _ask(grid: Control, verb: str, chosen: Sequence[Selector]) -> None:
     from taskgrid.cli.terminal import confirm, say
     from taskgrid.errors import UsageError
 
-    would = _call(grid, wish.verb)(*chosen, dry_run=True)
+    would = _call(grid, verb)(*chosen, dry_run=True)
     tasks = sum(one.tasks for one in would)
     for one in would:
         say(f"  job {one.job.number} ({one.job.name or one.job.function}) of {one.job.owner}: {one.tasks:,} tasks")
-    if not confirm(f"{wish.verb.capitalize()} {tasks:,} tasks of {len(would):,} jobs?"):
+    if not confirm(f"{verb.capitalize()} {tasks:,} tasks of {len(would):,} jobs?"):
         raise UsageError(
-            f"nothing was touched: {wish.verb} would touch {tasks:,} tasks of {len(would):,} jobs",
+            f"nothing was touched: {verb} would touch {tasks:,} tasks of {len(would):,} jobs",
             why="what touches more than one job must be confirmed",
             hint="Add --yes to go on without a question",
         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskgrid.cli.selectors import Named, to_selector
@@ -17,6 +16,7 @@ from taskgrid.loading import grid_settings
 from taskgrid.settings import GridSettings
 
 if TYPE_CHECKING:
+    from taskgrid.cli.options import At
     from taskgrid.client.control import Control
     from taskgrid.client.link import Link
     from taskgrid.model import JobView
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 _MOST_JOBS = 10_000
 
 
-def settings(servers: tuple[str, ...] | None, key_file: Path | None) -> GridSettings:
+def settings(at: At) -> GridSettings:
     """Return the client's settings."""
-    return grid_settings({"server": servers, "key_file": key_file})
+    return grid_settings({"server": at.servers, "key_file": at.key_file})
 
 
 @contextmanager
-def control(servers: tuple[str, ...] | None, key_file: Path | None) -> Iterator[Control]:
+def control(at: At) -> Iterator[Control]:
     """Open a connection for control calls and close it at the end.
 
     Raises `MasterUnreachable`, `NotLetIn` or `VersionMismatch` when that fails at once.
@@ -40,7 +40,7 @@ def control(servers: tuple[str, ...] | None, key_file: Path | None) -> Iterator[
     from taskgrid.transport.known import find_master
     from taskgrid.transport.manager import GridManager
 
-    chosen = settings(servers, key_file)
+    chosen = settings(at)
     door = find_master(chosen.server, chosen.key_file)
     opened = GridManager(
         door.servers,
@@ -56,11 +56,11 @@ def control(servers: tuple[str, ...] | None, key_file: Path | None) -> Iterator[
 
 
 @contextmanager
-def link(servers: tuple[str, ...] | None, key_file: Path | None) -> Iterator[tuple[Link, GridSettings]]:
+def link(at: At) -> Iterator[tuple[Link, GridSettings]]:
     """Open connections for work: to submit, to fetch, and to watch beside it."""
     from taskgrid.client.link import Link
 
-    chosen = settings(servers, key_file)
+    chosen = settings(at)
     opened = Link(chosen)
     try:
         opened.connect()

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from taskgrid.cli import pages
-from taskgrid.cli.options import Format, KeyFile, Output, Server, servers
+from taskgrid.cli.groups import grouped
+from taskgrid.cli.options import At, Format, Output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,14 +99,14 @@ def _say_done(done: Repaired) -> None:
         say("It is sound: there is nothing to repair.")
 
 
+@grouped
 def backup(
     target: Annotated[str, typer.Argument(help="A new file; on the master's machine, beside its journal if relative.")],
     *,
     journal: Annotated[
         Path | None, typer.Option("--journal", metavar="FILE", help="Copy this file, which no master has open.")
     ] = None,
-    server: Server = None,
-    key_file: KeyFile = None,
+    at: At,
     output: Output = Format.TABLE,
 ) -> None:
     """Copy the journal to a file of its own; the master goes on meanwhile."""
@@ -115,7 +116,7 @@ def backup(
     if journal is not None:
         path, size = target, back_up(journal, target)
     else:
-        with door.control(servers(server), key_file) as grid:
+        with door.control(at) as grid:
             reply = grid.backup(target)
         path, size = reply.path, reply.size
     if output is Format.JSON:

@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from taskgrid.cli import pages
-from taskgrid.cli.options import Everyone, Format, JobSelector, KeyFile, Output, Server, servers
+from taskgrid.cli.groups import grouped
+from taskgrid.cli.options import At, Everyone, Format, JobSelector, Output
 
 if TYPE_CHECKING:
     from taskgrid.cli.selectors import Named
     from taskgrid.model import Explanation, JobView
 
 
-def status(server: Server = None, key_file: KeyFile = None, output: Output = Format.TABLE) -> None:
+@grouped
+def status(*, at: At, output: Output = Format.TABLE) -> None:
     """Show the whole grid on one screen: tasks, jobs, workers, rate, and what needs attention."""
     from taskgrid.cli import door, tables
 
-    with door.control(servers(server), key_file) as grid:
+    with door.control(at) as grid:
         view = grid.status()
     if output is Format.JSON:
         tables.print_json(view.model_dump(mode="json"))
@@ -30,11 +32,11 @@ def status(server: Server = None, key_file: KeyFile = None, output: Output = For
         tables.grid_page(view)
 
 
+@grouped
 def jobs(
     jobs: Annotated[list[str] | None, typer.Argument(metavar="JOB", help="17, 3,5-8, last, all.")] = None,
     *,
-    server: Server = None,
-    key_file: KeyFile = None,
+    at: At,
     output: Output = Format.TABLE,
     everyone: Everyone = False,
     limit: Annotated[int, typer.Option("--limit", min=1, help="The newest that many.")] = 100,
@@ -43,7 +45,7 @@ def jobs(
     from taskgrid.cli import door, selectors, tables
 
     named = selectors.parse(jobs or ["all"])
-    with door.control(servers(server), key_file) as grid:
+    with door.control(at) as grid:
         found = _newest_first(grid.jobs(*door.selected(grid, named, everyone=everyone), limit=limit))
         now = grid.status().now
         others = not found and not everyone and bool(grid.jobs(limit=1))
@@ -55,11 +57,11 @@ def jobs(
         _say("No job of yours; --everyone shows all.")
 
 
+@grouped
 def explain(
     job: JobSelector,
     *,
-    server: Server = None,
-    key_file: KeyFile = None,
+    at: At,
     output: Output = Format.TABLE,
     everyone: Everyone = False,
 ) -> None:
@@ -67,7 +69,7 @@ def explain(
     from taskgrid.cli import door, selectors, tables
 
     named = selectors.parse_single(job)
-    with door.control(servers(server), key_file) as grid:
+    with door.control(at) as grid:
         selector = door.selected(grid, [named], everyone=everyone)[0]
         explanation = grid.explain(selector.model_copy(update={"runs": ()}), _index(named))
     if output is Format.JSON:
@@ -76,11 +78,12 @@ def explain(
         _tell(explanation)
 
 
-def workers(server: Server = None, key_file: KeyFile = None, output: Output = Format.TABLE) -> None:
+@grouped
+def workers(*, at: At, output: Output = Format.TABLE) -> None:
     """List workers and what they hold; a lost one is shown for an hour."""
     from taskgrid.cli import door, tables
 
-    with door.control(servers(server), key_file) as grid:
+    with door.control(at) as grid:
         found = grid.workers()
         now = grid.status().now
     if output is Format.JSON:
@@ -91,11 +94,12 @@ def workers(server: Server = None, key_file: KeyFile = None, output: Output = Fo
         _say("No worker is connected. Start one: taskgrid worker --functions MODULE")
 
 
-def health(server: Server = None, key_file: KeyFile = None, output: Output = Format.TABLE) -> None:
+@grouped
+def health(*, at: At, output: Output = Format.TABLE) -> None:
     """Ask whether the master serves: exit status 0 if it does, 3 if not."""
     from taskgrid.cli import door, tables
 
-    with door.control(servers(server), key_file) as grid:
+    with door.control(at) as grid:
         reply = grid.health()
     if output is Format.JSON:
         tables.print_json(reply.model_dump(mode="json"))

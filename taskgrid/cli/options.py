@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -50,6 +50,18 @@ ModulePath = Annotated[
 DieWithParent = Annotated[
     bool, typer.Option("--die-with-parent", hidden=True, help="End when the process that started this one ends.")
 ]
+
+
+class At(NamedTuple):
+    """Which master, by which key."""
+
+    server: Server = None
+    key_file: KeyFile = None
+
+    @property
+    def servers(self) -> tuple[str, ...] | None:
+        """The addresses that were given, or None."""
+        return servers(self.server)
 
 
 def servers(given: list[str] | None) -> tuple[str, ...] | None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from taskgrid.cli import pages
-from taskgrid.cli.options import Everyone, Format, JobSelector, KeyFile, Out, Output, Server, Values, servers
+from taskgrid.cli.groups import grouped
+from taskgrid.cli.options import At, Everyone, Format, JobSelector, Out, Output, Values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
     from taskgrid.model import Failure, JobView, Run
 
 
+@grouped
 def results(
     job: JobSelector,
     *,
-    server: Server = None,
-    key_file: KeyFile = None,
+    at: At,
     failed: Annotated[bool, typer.Option("--failed", help="Only what failed, with tracebacks.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the job has ended.")] = False,
     values: Values = False,
@@ -39,7 +40,7 @@ def results(
     from taskgrid.model import JobId
 
     named = selectors.parse_single(job)
-    with door.link(servers(server), key_file) as (link, _):
+    with door.link(at) as (link, _):
         control = Control(link.control)
         view = door.one_job(control, named, everyone=everyone)
         reader = Reader(link, JobId(view.id), view.number)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from taskgrid.cli import pages
-from taskgrid.cli.options import Format, KeyFile, Out, Output, Server, Values, servers
+from taskgrid.cli.groups import grouped
+from taskgrid.cli.options import At, Format, Out, Output, Values
 
 if TYPE_CHECKING:
     from taskgrid.cli.mapping import Sending
@@ -40,18 +41,18 @@ MaxAttempts = Annotated[
 Priority = Annotated[int | None, typer.Option("--priority", min=-100, max=100, help="Higher goes first. [default: 0]")]
 
 
-class _Wish(NamedTuple):
-    """What to run, apart from its items."""
+class Wish(NamedTuple):
+    """What a job is to be, apart from function and items."""
 
-    function: str
-    name: str | None
-    key: str | None
-    time_limit: str | None
-    memory_limit: str | None
-    max_attempts: int | None
-    priority: int | None
+    name: Name = None
+    key: Key = None
+    time_limit: TimeLimit = None
+    memory_limit: MemoryLimit = None
+    max_attempts: MaxAttempts = None
+    priority: Priority = None
 
 
+@grouped
 def map_(
     function: Function,
     items: Items = None,
@@ -59,50 +60,39 @@ def map_(
     jsonl: JsonLines = False,
     values: Values = False,
     out: Out = None,
-    server: Server = None,
-    key_file: KeyFile = None,
-    name: Name = None,
-    key: Key = None,
-    time_limit: TimeLimit = None,
-    memory_limit: MemoryLimit = None,
-    max_attempts: MaxAttempts = None,
-    priority: Priority = None,
+    at: At,
+    wish: Wish,
 ) -> None:
     """Run a function over items and print one line of JSON per item, in order. Ctrl-C cancels."""
     from taskgrid.cli import door
     from taskgrid.cli.mapping import Mapping, Sending, Show
     from taskgrid.cli.tables import succeeded
 
-    spec = _spec(_Wish(function, name, key, time_limit, memory_limit, max_attempts, priority))
+    spec = _spec(function, wish)
     sending = Sending.of(items or [], spec, jsonl=jsonl)
-    with door.link(servers(server), key_file) as (link, settings):
+    with door.link(at) as (link, settings):
         view = Mapping(link, settings, spec, Show(out, values)).run(sending)
     raise typer.Exit(0 if succeeded(view) else 1)
 
 
+@grouped
 def submit(
     function: Function,
     items: Items = None,
     *,
     jsonl: JsonLines = False,
-    server: Server = None,
-    key_file: KeyFile = None,
+    at: At,
     output: Output = Format.TABLE,
-    name: Name = None,
-    key: Key = None,
-    time_limit: TimeLimit = None,
-    memory_limit: MemoryLimit = None,
-    max_attempts: MaxAttempts = None,
-    priority: Priority = None,
+    wish: Wish,
 ) -> None:
     """Submit a job, print its number, and return once every item is safe with the master."""
     from taskgrid.cli import door
     from taskgrid.cli.mapping import Sending
     from taskgrid.cli.tables import print_json
 
-    spec = _spec(_Wish(function, name, key, time_limit, memory_limit, max_attempts, priority))
+    spec = _spec(function, wish)
     sending = Sending.of(items or [], spec, jsonl=jsonl)
-    with door.link(servers(server), key_file) as (link, settings):
+    with door.link(at) as (link, settings):
         upload = _sent(link, settings, spec, sending)
     if output is Format.JSON:
         print_json({"job": upload.number, "id": upload.job, "tasks": upload.accepted})
@@ -122,12 +112,12 @@ def _sent(link: Link, settings: GridSettings, spec: JobSpec, sending: Sending) -
     return upload
 
 
-def _spec(wish: _Wish) -> JobSpec:
+def _spec(name: str, wish: Wish) -> JobSpec:
     from taskgrid.cli.payloads import checked_function
     from taskgrid.client.owner import owner
     from taskgrid.model import JobId, JobSpec, new_id
 
-    function = checked_function(wish.function)
+    function = checked_function(name)
     return JobSpec(
         id=JobId(new_id()),
         function=function,
@@ -138,7 +128,7 @@ def _spec(wish: _Wish) -> JobSpec:
     )
 
 
-def _options(wish: _Wish) -> TaskOptions:
+def _options(wish: Wish) -> TaskOptions:
     from taskgrid.functions.quantities import parse_duration, parse_size
     from taskgrid.model import TaskOptions
 
