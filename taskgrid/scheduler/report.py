@@ -22,6 +22,8 @@ from taskgrid.scheduler.trails import rank
 _ENDED = frozenset(BYTE[state] for state in ENDED)
 _CANCELLED = BYTE[TaskState.CANCELLED]
 _QUEUED = BYTE[TaskState.QUEUED]
+_ENOUGH = 2
+"""Of two workers on which tasks succeed, one is another than the one that is asked about."""
 _ELSEWHERE = frozenset(
     f"builtins.{name}" for name in ("FileNotFoundError", "PermissionError", "ImportError", "ModuleNotFoundError")
 )
@@ -182,8 +184,9 @@ def _learn(job: Job, worker: Worker | None, outcomes: Outcomes, taken: int) -> N
     worker.done += taken
     if len(outcomes.faults) < taken:
         worker.streaks.pop(job.number, None)
-        job.succeeded_on.add(worker.id)
-    else:
+        if len(job.succeeded_on) < _ENOUGH:
+            job.succeeded_on.add(worker.id)
+    elif not job.ended:
         worker.streaks[job.number] = worker.streaks.get(job.number, 0) + taken
 
 

@@ -112,7 +112,7 @@ class Worker:
     held_when_lost: dict[int, tuple[Run, ...]] = field(default_factory=dict)
     leases: dict[Token, Lease] = field(default_factory=dict)
     streaks: dict[JobNumber, int] = field(default_factory=dict)
-    """Failed attempts in a row, by job."""
+    """Failed attempts in a row, by job that has not ended."""
     declared: Mapping[str, TaskOptions] = field(default_factory=dict)
     """Options that its functions declare, where they declare any."""
     rechecked: int = 0
@@ -326,6 +326,8 @@ class Core:
             self.active[job.number] = job
         elif self.active.pop(job.number, None) is not None:
             self.by_code.remove(job)
+            for worker in self.workers.values():
+                worker.streaks.pop(job.number, None)
         self.waiting.settle(job)
 
     def committed(self, job: Job, record: int) -> None:

@@ -157,6 +157,35 @@ def test_a_worker_on_which_all_fails_gets_one_task_at_a_time() -> None:
     assert len(scene.lease(bad, 4)) == 4, "one success clears it"
 
 
+def test_what_is_known_of_a_workers_failures_ends_with_the_job() -> None:
+    """Neither workers nor jobs collect names for as long as the master lives."""
+    scene = Scene()
+    bad = scene.worker("bad")
+    for cancelled in (True, False):
+        job = scene.job(2)
+        for left in (True, False):
+            (grant,) = scene.lease(bad)
+            scene.report(bad, grant, {grant.runs[0][0]: fault()})
+            assert bool(scene.core.workers[bad].streaks) == left
+            if cancelled:
+                scene.cancel(job)
+                break
+        assert job.ended
+        assert scene.core.workers[bad].streaks == {}
+
+
+def test_two_workers_on_which_a_job_succeeds_are_enough_to_remember() -> None:
+    """Workers come and go while a job stays open."""
+    scene = Scene()
+    job = scene.job(40, seal=False)
+    for number in range(30):
+        worker = scene.worker(f"w{number}")
+        for grant in scene.lease(worker):
+            scene.report(worker, grant)
+        workers.leave(scene.core, worker)
+    assert len(job.succeeded_on) == 2
+
+
 def test_a_worker_that_is_unknown_or_lost_is_told_so() -> None:
     """It enlists and names what it holds before it gets more."""
     scene = Scene()
