@@ -155,6 +155,8 @@ def checked_frames(file: BinaryIO, header: Header) -> Iterator[tuple[Frame, bool
     before = header.sums
     while data := file.read(size * _FRAMES_AT_ONCE):
         whole = data[: len(data) // size * size]
+        if not whole:
+            return
         frames = [Frame(*FRAME.unpack_from(whole, at)) for at in range(0, len(whole), size)]
         computed = _sums(whole, [before, *(frame.sums for frame in frames[:-1])], header)
         for frame, sums in zip(frames, computed, strict=True):
@@ -170,8 +172,6 @@ def _sums(frames: bytes, seeds: list[Sums], header: Header) -> Iterator[Sums]:
     A frame's checksum begins with the one stored before it, so each can be judged alone; one
     addition then serves thousands of frames, which is 30 times as fast as one after the other.
     """
-    if not seeds:
-        return iter(())
     words = array("I", frames)
     if header.big_endian:
         words.byteswap()

@@ -103,6 +103,22 @@ def test_log_torn_anywhere_keeps_each_commit_before(crashed: Crashed, tmp_path: 
         assert bool(cut) == (offset not in crashed.ends)
 
 
+def test_log_torn_in_its_header_or_first_frame_opens(crashed: Crashed, tmp_path: Path) -> None:
+    """A crash right after the log began anew leaves less than a frame of it, and everything else in the file."""
+    journal = SqliteJournal(crashed.database, Durability.PROCESS, ballast=0)
+    journal.close()  # the log is in the file now
+    assert not crashed.log.exists()
+    journal = SqliteJournal(crashed.database, Durability.PROCESS, ballast=0)
+    began = crashed.copied(tmp_path / "began")
+    journal.close()
+    log = began.log.read_bytes()
+    for offset in (0, 1, HEADER - 1, HEADER, HEADER + 1, HEADER + 24, HEADER + 25, HEADER + FRAME - 1):
+        torn = began.copied(tmp_path / f"torn-{offset}")
+        torn.log.write_bytes(log[:offset])
+        kept, _ = torn.reopened()
+        assert kept == 12
+
+
 def test_flipped_bit_before_the_last_commit_refuses_to_start(crashed: Crashed, tmp_path: Path) -> None:
     """SQLite alone would open with fewer rows; the journal says so, names the way out and changes nothing."""
     dice = random.Random(2)
