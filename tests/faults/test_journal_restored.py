@@ -55,7 +55,7 @@ class Reader:
 
     def _read(self, outcomes: Iterator[tuple[int, int]]) -> None:
         for outcome in outcomes:
-            self.got.append(outcome)  # noqa: PERF402  # seen while it goes on
+            self.got.append(outcome)
 
 
 def back_up(programs: Programs, target: str) -> None:
