@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 
 from taskgrid.clock import Clock
 from taskgrid.journal.protocol import ChunkRow, Commit, Group, Journal, OutcomeRow
 from taskgrid.master.attendant import Attendant
 from taskgrid.master.polls import LongPoll, Look, Polls
-from taskgrid.model import JobNumber, Token, WorkerId
+from taskgrid.model import JobNumber, Record, Token, WorkerId
 from taskgrid.scheduler import checkpoint, workers
 from taskgrid.scheduler.state import Change, Core, Job, Limits
 from taskgrid.scheduler.submit import lowered_mark
@@ -61,8 +61,11 @@ class Engine:
         self.journal = journal
         self.clock = clock
         self.lock = threading.Lock()
-        self.core = Core(journal.epoch, journal.epochs, limits, clock.now())
-        self.started_at = clock.now()
+        replayed, newest = _replay(journal)
+        # A wall clock that was set back while no master ran must not hold up what is due soon.
+        self._ahead = max(0.0, newest - clock.now())
+        self.core = Core(journal.epoch, journal.epochs, limits, self.now())
+        self.started_at = self.now()
         self.closing = False
         self._workers: dict[int, WorkerId] = {}
         self._gone: dict[int, None] = {}
@@ -73,11 +76,11 @@ class Engine:
         self._attend_at = 0.0
         self._ended = 0
         self._samples: deque[tuple[float, int]] = deque([(self.started_at, 0)])
-        self._restore()
+        self._restore(replayed)
 
     def now(self) -> float:
-        """Return grid time."""
-        return self.clock.now()
+        """Return grid time; it goes on from the newest instant of the journal if the clock is behind that."""
+        return self.clock.now() + self._ahead
 
     @property
     def journal_full(self) -> bool:
@@ -150,13 +153,11 @@ class Engine:
             if snapshot.job in self.core.jobs:
                 self.journal.checkpoint(snapshot.job, snapshot.next_record, body)
 
-    def _restore(self) -> None:
+    def _restore(self, replayed: Sequence[tuple[Job, int]]) -> None:
         now = self.now()
-        for stored in self.journal.replay():
-            job = checkpoint.replay(stored.checkpoint, stored.records)
-            if job is not None:
-                checkpoint.restore(self.core, job, now)
-                self._checkpointed[job.number] = stored.next_record
+        for job, checkpointed in replayed:
+            checkpoint.restore(self.core, job, now)
+            self._checkpointed[job.number] = checkpointed
 
     def forget(self, job: Job) -> None:
         """Drop what is kept beside a forgotten job, and its rows; under the lock."""
@@ -257,6 +258,26 @@ class Engine:
             self._samples.popleft()
         since, ended = self._samples[0]
         return (self._ended - ended) / (now - since) if now > since else 0.0
+
+
+def _replay(journal: Journal) -> tuple[list[tuple[Job, int]], float]:
+    """Return the journal's jobs, each with its first record after the checkpoint, and the newest instant there is."""
+    jobs: list[tuple[Job, int]] = []
+    newest = 0.0
+    for stored in journal.replay():
+        instants = [0.0]
+        job = checkpoint.replay(stored.checkpoint, _noting(stored.records, instants))
+        if job is not None:
+            jobs.append((job, stored.next_record))
+            newest = max(newest, job.created_at, job.ended_at or 0.0, *instants)
+    return jobs, newest
+
+
+def _noting(records: Iterable[Record], instants: list[float]) -> Iterator[Record]:
+    """Pass records on, and keep the newest instant that one of them names."""
+    for record in records:
+        instants[0] = max(instants[0], getattr(record, "at", 0.0))
+        yield record
 
 
 def _group(change: Change, chunk: ChunkRow | None, lines: Sequence[bytes], source: tuple[Token, int] | None) -> Group:
