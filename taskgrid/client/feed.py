@@ -80,17 +80,21 @@ class Feed:
     def _feed(self, items: Iterable[Any], packer: Packer) -> None:
         try:
             with self._beat.of(self.upload), self._link.tasks() as proxy:
-                try:
-                    for batch in self._gather(iter(items)):
-                        for chunk in packer.pack(batch):
-                            self._send(proxy, chunk)
-                finally:
-                    self._seal(proxy)
-        except BaseException as error:  # noqa: BLE001  # the iterable's errors are the reader's, whatever they are
+                self._send_all(proxy, items, packer)
+                self._seal(proxy)
+        except BaseException as error:  # noqa: BLE001  # what went wrong is the reader's, whatever it is
             self._error = self._error or error
         finally:
             self._begun.set()
             self._leave(fed=True)
+
+    def _send_all(self, proxy: TaskQueue, items: Iterable[Any], packer: Packer) -> None:
+        try:
+            for batch in self._gather(iter(items)):
+                for chunk in packer.pack(batch):
+                    self._send(proxy, chunk)
+        except BaseException as error:  # noqa: BLE001  # likewise, and known before the job can be complete
+            self._error = self._error or error
 
     def _leave(self, *, fed: bool = False, left: bool = False) -> None:
         with self._moved:

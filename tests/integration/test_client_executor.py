@@ -16,9 +16,11 @@ from client_tasks import Strange, add, dies, fails_at_three, hangs, notes, raise
 from client_world import eventually, grid
 
 from taskgrid import Grid
+from taskgrid.client.upload import Upload
 from taskgrid.errors import TaskCrashed, TaskFailed, TimeLimitExceeded, UsageError
 from taskgrid.lifecycle import TaskState
 from taskgrid.model import JobView
+from taskgrid.transport.proxies import TaskQueue
 
 __all__ = ["grid"]
 
@@ -124,8 +126,17 @@ def test_map_raises_at_the_failed_item_and_the_others_run(grid: Grid) -> None:
     eventually(ended)
 
 
-def test_map_tells_of_an_error_in_its_iterable_after_the_results_before_it(grid: Grid) -> None:
-    """The reader learns why there is no more."""
+def test_map_tells_of_an_error_in_its_iterable_after_the_results_before_it(
+    grid: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader learns why there is no more, also when it reads on as soon as the job is complete."""
+    seal, read = Upload.seal, threading.Event()
+
+    def seal_and_linger(upload: Upload, proxy: TaskQueue) -> None:
+        seal(upload, proxy)
+        read.wait(50)
+
+    monkeypatch.setattr(Upload, "seal", seal_and_linger)
 
     def items() -> Iterator[int]:
         yield 1
@@ -133,8 +144,11 @@ def test_map_tells_of_an_error_in_its_iterable_after_the_results_before_it(grid:
 
     results = grid.map(same, items())
     assert next(results) == 1
-    with pytest.raises(LookupError, match="no more"):
-        next(results)
+    try:
+        with pytest.raises(LookupError, match="no more"):
+            next(results)
+    finally:
+        read.set()
 
 
 def test_map_names_the_item_that_does_not_fit(grid: Grid) -> None:
