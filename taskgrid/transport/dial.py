@@ -77,7 +77,7 @@ def _greet(address: Address, key: bytes, *, tls: bool | None, deadline: float, h
     try:
         hold(stream)
         wish = not is_loopback(stream.peer[0]) if tls is None else tls
-        return Connection(stream, greet(stream, key, tls=wish, deadline=deadline), _LIMITS)
+        return Connection(stream, greet(stream, key, tls=wish, deadline=deadline, versions=PROTOCOL_VERSIONS), _LIMITS)
     except BaseException:
         stream.close()
         raise
@@ -126,14 +126,13 @@ def _not_let_in(error: KeyRefused, address: Address) -> NotLetIn:
 def _explain(refused: HandshakeRefused, address: Address) -> TaskGridError:
     where = format_address(address)
     if refused.answer is Answer.NO_COMMON_VERSION:
-        ours, theirs = (", ".join(map(str, versions)) for versions in (PROTOCOL_VERSIONS, refused.versions))
-        return VersionMismatch(
-            f"This TaskGrid and the master at {where} share no protocol version.",
-            why=f"Here: {ours}; the master: {theirs}.",
-            hint="Upgrade the older of the two; the master goes first.",
-        )
+        return _no_common_version(refused.versions, where)
     if refused.answer is Answer.FULL:
-        return MasterUnreachable(f"The master at {where} is full.", why="It has as many connections as it allows.")
+        return MasterUnreachable(
+            f"The master at {where} is full.",
+            why="It has as many connections as its max_connections allows.",
+            hint="End some clients or workers, or start it with a larger --max-connections.",
+        )
     if refused.answer is Answer.TLS_REQUIRED:
         return MasterUnreachable(
             f"The master at {where} refused us for asking in the clear, which we did not.",
@@ -144,4 +143,15 @@ def _explain(refused: HandshakeRefused, address: Address) -> TaskGridError:
         f"The master at {where} does not speak TLS, and this is not its machine.",
         why="It was started for its own machine, or with TLS turned off.",
         hint="Start it with --host 0.0.0.0 and without turning TLS off.",
+    )
+
+
+def _no_common_version(theirs: tuple[int, ...], where: str) -> VersionMismatch:
+    we_are_older = max(PROTOCOL_VERSIONS) < max(theirs, default=0)
+    older = "this one" if we_are_older else "that one"
+    ours, others = (", ".join(map(str, versions)) for versions in (PROTOCOL_VERSIONS, theirs))
+    return VersionMismatch(
+        f"This TaskGrid and the master at {where} share no protocol version.",
+        why=f"Here: {ours}; the master: {others}. The older of the two is {older}.",
+        hint="Upgrade TaskGrid on this machine." if we_are_older else f"Upgrade TaskGrid on the machine of {where}.",
     )
