@@ -7,7 +7,6 @@ from concurrent.futures import Future
 from functools import partial
 
 from taskgrid.errors import TooLarge, UnknownJob, UsageError
-from taskgrid.journal.protocol import Durability
 from taskgrid.master.engine import Engine
 from taskgrid.master.polls import LongPoll
 from taskgrid.model import JobId, Run, Verdict
@@ -131,8 +130,9 @@ class ResultQueue:
 
         What an earlier start showed may have been lost with its machine's power: a cursor of then is
         good up to where this start began, since what came after is numbered anew. A start that this
-        journal does not know showed nothing of it, as far as anybody can tell; neither did, but for
-        `power`, one that others followed: rows may have been lost and numbered anew in between.
+        journal does not know showed nothing of it, as far as anybody can tell; neither did one that
+        others followed: rows may have been lost, with the power or for a backup put back, and numbered
+        anew in between.
         """
         core = self._engine.core
         known = core.epochs.get(cursor.epoch) == cursor.salt or not cursor.salt  # older clients name no salt
@@ -140,8 +140,7 @@ class ResultQueue:
             return 0
         if cursor.epoch == core.epoch.number:
             return job.committed_sequence
-        power = self._engine.journal.durability is Durability.POWER
-        return job.restored_sequence if power or cursor.epoch + 1 >= core.epoch.number else 0
+        return job.restored_sequence if cursor.epoch + 1 >= core.epoch.number else 0
 
     def _stop(self, job: Job, order: Order, position: int) -> int:
         """Return how far there is something to read: by index to the first task that has not ended.

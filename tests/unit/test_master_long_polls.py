@@ -281,9 +281,9 @@ def test_a_cursor_of_another_history_resumes_at_the_beginning(master: Master) ->
     assert (reply.cursor.position, len(reply.rows)) == (1, 1), "it is given again, not skipped"
 
 
-@pytest.mark.parametrize(("durability", "again"), [(Durability.PROCESS, 1), (Durability.POWER, 0)])
-def test_a_cursor_of_two_starts_ago_is_good_only_where_nothing_is_lost(durability: Durability, again: int) -> None:
-    """In between rows may have been lost with the power, and numbered anew by the start that followed."""
+@pytest.mark.parametrize("durability", [Durability.PROCESS, Durability.POWER])
+def test_a_cursor_of_two_starts_ago_resumes_at_the_beginning(durability: Durability) -> None:
+    """In between rows may have been lost, also by a backup that was put back, and numbered anew."""
     master = Master(durability=durability)
     master.enlist()
     job = master.submit(b"[1]", b"[2]", b"[3]")
@@ -293,7 +293,7 @@ def test_a_cursor_of_two_starts_ago_is_good_only_where_nothing_is_lost(durabilit
     for _ in range(2):
         master.journal.close()
         master = Master(after=master.journal, durability=durability)
-    assert len(master.fetch(job, seen)[0].rows) == again
+    assert len(master.fetch(job, seen)[0].rows) == 1, "it is given again, not skipped"
     master.journal.close()
 
 
