@@ -29,6 +29,7 @@ from taskgrid.transport.stock import read_or_make_key
 
 _STOP_WITHIN: Final = 0.6
 """Seconds for the last answers; with the journal's close the master leaves within one."""
+_ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 
 _log = structlog.get_logger()
 
@@ -97,7 +98,7 @@ def run_master(settings: MasterSettings, *, ready: Callable[[Ready], None]) -> i
     """Run a master until SIGTERM or SIGINT; return its exit status. `ready` is called once it serves."""
     give_large_blocks_back()
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _ENDING:
         signal.signal(number, lambda *_: stop.set())
     master = Master(settings)
     try:
@@ -108,6 +109,8 @@ def run_master(settings: MasterSettings, *, ready: Callable[[Ready], None]) -> i
     finally:
         master.stop()
         _log.info("master.stopped")
+        for number in _ENDING:  # the interpreter's own end would else die of a second one
+            signal.signal(number, signal.SIG_IGN)
     return 0
 
 
