@@ -80,6 +80,12 @@ class _Page:
         self.pasts[low:high] = new.pasts
         self.dues[low:high] = new.dues
 
+    def fit(self) -> None:
+        """Give back the room to grow, of which a full page has no use."""
+        if len(self.offsets) == _SIZE:
+            self.offsets = bytearray(bytes(self.offsets))
+            self.floors, self.pasts, self.dues = self.floors[:], self.pasts[:], self.dues[:]
+
     def cut(self, low: int, high: int, *, only: set[int]) -> _Page:
         """Return some of the entries of a part, without their dues."""
         new = _Page()
@@ -194,6 +200,7 @@ class Trails:
                 new.pasts[page.offsets[at] - low] = self._pasts.number(change(self._pasts[before]), 1)
                 self._pasts.release(before)
             page.replace(first, last, new)
+            page.fit()
 
     def drop(self, start: int, stop: int) -> None:
         """Forget what only unfinished tasks need; a history stays, to be told."""
@@ -279,6 +286,7 @@ class Trails:
             page.floors.insert(at, 0)
             page.pasts.insert(at, self._pasts.number(NO_PAST, 1))
             page.dues.insert(at, 0)
+            page.fit()
         return page, at
 
     def _overlapping(self, start: int, stop: int) -> Iterable[tuple[int, int, int]]:

@@ -68,7 +68,7 @@ def test_columns_agree_with_a_dictionary() -> None:
     chance = random.Random(5)
     total, now = 700, _SINCE
     trails, plain = Trails(_SINCE), _Plain()
-    for step in range(600):
+    for step in range(420):
         start = chance.randrange(total)
         stop = min(total, start + chance.choice([1, 3, 300, 700]))
         history = chance.choice([(), ("attempt 1: error: a",), ("attempt 1: error: b",)])
@@ -92,7 +92,8 @@ def test_columns_agree_with_a_dictionary() -> None:
                 stop = min(stop, start + 50)
                 trails.erase(start, stop)
                 plain.drop(start, stop, told=False)
-        _agree(trails, plain, total)
+        if step % 5 == 4 or step < 60:
+            _agree(trails, plain, total)
         if step % 50 == 0:
             trails = Trails.restored(_SINCE, *trails.columns())
     trails.erase(0, total)
@@ -120,7 +121,7 @@ def test_a_delayed_task_costs_few_bytes() -> None:
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert (after - before) / count <= 22
+    assert (after - before) / count <= 20
 
 
 def test_only_so_many_different_histories_are_kept_in_full() -> None:
