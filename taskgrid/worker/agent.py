@@ -111,6 +111,11 @@ class Agent:
         self._error = self._error or error
         self._orders.put(Order.STOP)
 
+    def hear_nothing(self, why: str) -> None:
+        """Hear that the master does not answer the calling thread, which will try again."""
+        log.warning("master.away", why=why)
+        self._beat.hear_nothing()
+
     def dropped(self) -> None:
         """Let the pool go of tasks that are no longer this worker's."""
         self._pool.drop()
@@ -210,7 +215,11 @@ class Agent:
 def work(settings: WorkerSettings, *, any_function: bool, main: Path | None) -> int:
     """Be a worker of the master that `settings` or this user's files name; see `taskgrid.worker.run_worker`."""
     door = find_master(settings.server, settings.key_file)
-    manager = GridManager(door.servers, door.key, reconnect_for=None, on_wait=_say_waiting)
+
+    def on_wait(why: str) -> None:
+        agent.hear_nothing(why)
+
+    manager = GridManager(door.servers, door.key, reconnect_for=None, on_wait=on_wait)
     agent = Agent(settings, manager, any_function=any_function, main=main)
 
     def on_signal(number: int, _: FrameType | None) -> None:
@@ -226,7 +235,3 @@ def work(settings: WorkerSettings, *, any_function: bool, main: Path | None) -> 
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _say_waiting(why: str) -> None:
-    log.warning("master.away", why=why)

@@ -91,6 +91,8 @@ class Beat:
         self._is_draining = False
         self._enlisted = threading.Event()
         self._ending = threading.Event()
+        self._is_of_no_use = threading.Event()
+        """The thread has ended, or waits for a master that does not answer."""
         self._thread = threading.Thread(target=self._run, name="beat", daemon=True)
 
     def start(self) -> None:
@@ -100,13 +102,18 @@ class Beat:
     def stop(self, within: float) -> None:
         """Give back what is to be given back, say goodbye, end, and close what was opened to the master.
 
-        It is broken off after `within` seconds.
+        It is broken off after `within` seconds, and when the master does not answer.
         """
         self._ending.set()
         self._wake.set()
-        self._thread.join(within)
+        self._is_of_no_use.wait(within)
         self._manager.close()
         self._thread.join(_FAREWELL)
+
+    def hear_nothing(self) -> None:
+        """Hear that the master does not answer the calling thread."""
+        if threading.current_thread() is self._thread:
+            self._is_of_no_use.set()
 
     def wait_enlisted(self, within: float) -> bool:
         """Wait until the master knows this worker and what it holds."""
@@ -151,6 +158,7 @@ class Beat:
             self._guarded(self._turn)
             self._wake.wait(max(0.0, self._due - time.monotonic()))
         self._guarded(self._leave)
+        self._is_of_no_use.set()
 
     def _guarded(self, step: Callable[[], None]) -> None:
         try:
@@ -171,6 +179,7 @@ class Beat:
         self._release()
         if time.monotonic() >= self._due:
             self._extend()
+            self._is_of_no_use.clear()
 
     def _enlist(self) -> None:
         self._must_enlist = False

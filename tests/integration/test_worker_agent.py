@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from real_programs import reserved_port
@@ -52,16 +53,20 @@ class House:
         self.master = Master(settings)
         self.master.start()
 
-    def connect(self, reconnect_for: float | None = None) -> GridManager:
+    def connect(self, **options: Any) -> GridManager:
         """Make a manager of this master."""
-        return GridManager([f"127.0.0.1:{self.port}"], read_key(self.key_file), reconnect_for=reconnect_for)
+        return GridManager([f"127.0.0.1:{self.port}"], read_key(self.key_file), **options)
 
     def hire(self, **settings: object) -> Agent:
         """Start an agent."""
         chosen = WorkerSettings.model_validate(
             {"slots": 1, "functions": ("bench_tasks",), "path": (self.folder,), "name": "tester"} | settings
         )
-        agent = Agent(chosen, self.connect())
+
+        def on_wait(why: str) -> None:
+            agent.hear_nothing(why)
+
+        agent = Agent(chosen, self.connect(reconnect_for=None, on_wait=on_wait))
         thread = threading.Thread(target=lambda: self.statuses.append(agent.run()))
         thread.start()
         self.agents.append((agent, thread))
@@ -156,6 +161,28 @@ def test_a_drain_ends_with_status_0_and_gives_back_what_waits(house: House) -> N
     house.hire()
     assert house.results(job) == [b'"%d"' % n for n in range(4)]
     assert sorted(notes.read_text().split()) == ["0", "1", "2", "3"]
+
+
+def test_a_drain_without_a_master_waits_for_it_only_with_outcomes(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One has nothing that could be done yet, and leaves; the other leaves when its outcome was taken."""
+    monkeypatch.setattr("taskgrid.worker.agent._JOIN", 600.0)  # what is waited for needlessly shows
+    for _ in range(2):
+        house.hire(drain_timeout=timedelta(minutes=5))
+    notes, gate = house.folder / "notes", house.folder / "gate"
+    wait_until(lambda: len(house.control.workers()[0].workers) == 2)
+    job = house.submit("hold", [b'["%s", "x", "%s"]' % (str(notes).encode(), str(gate).encode())])
+    wait_until(notes.exists)
+    house.master.stop()
+    gate.touch()
+    for agent, _ in house.agents:
+        agent.drain()
+    wait_until(lambda: house.statuses == [0])
+    house.start_master()
+    wait_until(lambda: house.statuses == [0, 0])
+    assert house.results(job) == [b'"x"']
+    assert notes.read_text().split() == ["x"]
 
 
 def test_slots_work_on_while_the_master_restarts(house: House) -> None:
