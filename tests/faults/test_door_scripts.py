@@ -10,6 +10,7 @@ import os
 import pickle
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from multiprocessing import AuthenticationError
@@ -388,6 +389,27 @@ def test_a_crowd_that_hangs_keeps_no_honest_client_out(door: Door, words: bytes)
     finally:
         for sock in hanging:
             sock.close()
+
+
+@pytest.mark.skipif(not LONG, reason="a figure takes TASKGRID_FAULTS=long and a machine that does nothing else")
+def test_honest_clients_connect_promptly_while_a_thousand_hang(door: Door) -> None:
+    """Connect, handshake and a first call: 99 of 100 take less than 250 ms, while 1,000 say a byte now and then."""
+    hanging = [door.connect() for _ in range(1000)]
+    seconds = []
+    try:
+        for number in range(300):
+            hanging[number % len(hanging)].sendall(b"T")
+            begun = time.perf_counter()
+            connection = door.dial()
+            assert ask(connection)
+            seconds.append(time.perf_counter() - begun)
+            connection.close()
+    finally:
+        for sock in hanging:
+            sock.close()
+    at_99 = sorted(seconds)[len(seconds) * 99 // 100]
+    print(f"{door.kind}: p50 {sorted(seconds)[150] * 1000:.1f} ms, p99 {at_99 * 1000:.1f} ms")
+    assert at_99 < 0.25
 
 
 def test_a_relay_that_talks_tls_down_is_found_out(door: Door) -> None:
