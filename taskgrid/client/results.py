@@ -16,6 +16,7 @@ from taskgrid.client.outcomes import Batch, Codec, decode, errors
 from taskgrid.clock import SystemClock
 from taskgrid.model import JobId, JobNumber
 from taskgrid.transport.protocol import Cursor, FetchReply, FetchRequest, Order, OutcomeRun, Parts
+from taskgrid.transport.proxies import prepared
 
 POLL = 20.0
 """Seconds a fetch waits at the master for something new."""
@@ -57,19 +58,38 @@ class Deadline:
 
 
 def replies(
-    link: Link, job: JobId, order: Order, *, cursor: Cursor | None = None, deadline: Deadline | None = None
+    link: Link,
+    job: JobId,
+    order: Order,
+    *,
+    cursor: Cursor | None = None,
+    deadline: Deadline | None = None,
+    ahead: bool = False,
 ) -> Iterator[tuple[FetchReply, Parts]]:
-    """Yield each reply to a fetch until the job is complete and everything was answered."""
-    at, limit = cursor or Cursor(), deadline or Deadline(None)
+    """Yield each reply to a fetch until the job is complete and everything was answered.
+
+    With `ahead` the next fetch is at the master before a reply is looked at: for who never leaves early.
+    """
+    limit = deadline or Deadline(None)
+
+    def ask(at: Cursor | None) -> FetchRequest:
+        return FetchRequest(job=job, order=order, cursor=at or Cursor(), wait=limit.left(POLL))
+
     with link.results() as proxy:
-        while True:
-            reply, parts = proxy.fetch(FetchRequest(job=job, order=order, cursor=at, wait=limit.left(POLL)))
-            at = reply.cursor
-            yield reply, parts
+        reply, parts = proxy.fetch(ask(cursor))
+        while reply.rows or not reply.job.complete:
+            begun = prepared("fetch", ask(reply.cursor)) if ahead else None
+            if begun:
+                proxy.begin(begun)
+            try:
+                yield reply, parts
+            except GeneratorExit:
+                proxy.take_back(begun)
+                raise
             if not reply.rows:
-                if reply.job.complete:
-                    return
                 limit.check()
+            reply, parts = proxy.fetch(ask(reply.cursor), begun=begun)
+        yield reply, parts
 
 
 def rows_by_index(link: Link, job: JobId, deadline: Deadline | None = None) -> Iterator[tuple[OutcomeRun, bytes, int]]:

@@ -2,17 +2,17 @@
 
     submit ──add──▶ gathered ──flusher──▶ accepted ──collector──▶ resolved
 
-A chunk leaves at once when nothing is under way, else with all that has gathered meanwhile, so the
-first call waits for nothing and a burst costs one round trip per 2,000. A stream's tasks are
-numbered here, since nobody else adds to its job. A future belongs to whoever takes it off the
-gathered list or the table of those sent: only that thread resolves it.
+A call that meets a stream at rest is sent from its own thread, without a wait; all that gather until
+the answer is there go together, so the first call waits for nothing and a burst costs one round trip
+per 2,000. A stream's tasks are numbered here, since nobody else adds to its job. A future belongs to
+whoever takes it off the gathered list or the table of those sent: only that thread resolves it.
 """
 
 from __future__ import annotations
 
 import threading
 from concurrent.futures import wait
-from typing import Any, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from taskgrid.client.callee import Callee
 from taskgrid.client.control import Control, as_runs
@@ -20,14 +20,19 @@ from taskgrid.client.future import TaskFuture
 from taskgrid.client.link import Link
 from taskgrid.client.outcomes import decode
 from taskgrid.client.results import replies
-from taskgrid.client.upload import BATCH, Upload, cut
+from taskgrid.client.upload import BATCH, Chunk, Upload, cut
 from taskgrid.errors import ChunkRefused, TaskGridError
 from taskgrid.model import JobNumber
+from taskgrid.transport.channel import Ask
 from taskgrid.transport.protocol import Order, OutcomeRun
 from taskgrid.transport.proxies import TaskQueue
 
 MOST = 1_000_000
 """Tasks of one stream; the next call opens another job, so that the master can forget this one."""
+
+
+_LARGE: Final = 8 << 10
+"""Bytes: what the kernel surely takes without a wait."""
 
 
 class Keeper(Protocol):
@@ -36,11 +41,21 @@ class Keeper(Protocol):
     def notice(self, stream: Stream) -> None:
         """Hear that something is to be sent."""
 
+    def idle_proxy(self) -> TaskQueue | None:
+        """Return the flusher's proxy if the flusher is at rest."""
+
     def moved(self, stream: Stream, calls: list[TaskFuture[Any]]) -> None:
         """Take the calls of a stream whose job was closed by the master."""
 
     def ended(self, stream: Stream) -> None:
         """Hear that nothing of the stream is outstanding, nor will be."""
+
+
+class _Begun(NamedTuple):
+    """The first call gathered, as a chunk that left before the flusher woke."""
+
+    chunk: Chunk
+    ask: Ask
 
 
 class Stream:
@@ -61,6 +76,8 @@ class Stream:
         self._made = 0  # calls numbered
         self._accepted = 0  # of these, in the journal
         self._noticed = False
+        self._sending = False  # the flusher has the upload in hand
+        self._begun: _Begun | None = None
         self._open = True
         self._over = False  # nothing more will be accepted
         self._error: Exception | None = None
@@ -86,10 +103,23 @@ class Stream:
             self._gathered.append(call)
             if self._made + len(self._gathered) >= MOST:
                 self._open = False
-            noticed, self._noticed = self._noticed, True
-        if not noticed:
-            self._keeper.notice(self)
+            if not self._noticed:  # in this order, so that Ctrl-C in between leaves nothing unsent
+                self._begin()
+                self._keeper.notice(self)
+                self._noticed = True
         return True
+
+    def _begin(self) -> None:
+        """Send the only call from its own thread if that needs no wait; one that opens or closes the job is left."""
+        proxy, call = self._keeper.idle_proxy(), self._gathered[0]
+        if not proxy or self._begun or self._sending or not self._open or self.upload.number is None:
+            return
+        if len(call.payload) < _LARGE:
+            chunk = Chunk(call.payload, 1)
+            self._begun = _Begun(chunk, self.upload.prepare(chunk))
+            call.index = self._made
+            self._sent[self._made] = call  # before it leaves: the result may be here before the flusher wakes
+            proxy.begin(self._begun.ask)
 
     def close(self) -> None:
         """Take nothing more; what has gathered is sent, and the job sealed."""
@@ -103,34 +133,44 @@ class Stream:
         """Send what has gathered, and seal the job if the stream is closed."""
         self.idle = 0
         with self._changed:
-            self._noticed = False
+            self._noticed, self._sending = False, True
             closing = not self._open
+            begun, self._begun = self._begun, None
             taken = self._number()
             first = self._made - len(taken)
         try:
-            self._send(proxy, taken)
+            self._send(proxy, taken, begun)
             if closing:
                 self._seal(proxy)
         except Exception as error:  # noqa: BLE001  # whatever it is, somebody waits for these futures
             self._refused(taken[self._accepted - first :], error)
+        finally:
+            with self._changed:
+                self._sending = False
         self._fail_left()
 
     def _number(self) -> list[TaskFuture[Any]]:
         taken, self._gathered = self._gathered, []
         for index, future in enumerate(taken, self._made):
-            future.index = index
-            self._sent[index] = future
+            if future.index is None:  # else it was begun, and its result may be here
+                future.index = index
+                self._sent[index] = future
         self._made += len(taken)
         return taken
 
-    def _send(self, proxy: TaskQueue, taken: list[TaskFuture[Any]]) -> None:
-        for start in range(0, len(taken), BATCH):
+    def _send(self, proxy: TaskQueue, taken: list[TaskFuture[Any]], begun: _Begun | None) -> None:
+        if begun:
+            self._send_one(proxy, begun.chunk, begun.ask)
+        for start in range(1 if begun else 0, len(taken), BATCH):
             for chunk in cut([each.payload for each in taken[start : start + BATCH]]):
-                self.upload.send(proxy, chunk)
-                with self._changed:
-                    self._accepted += chunk.count
-                    self._changed.notify_all()
-                self._start_collector()
+                self._send_one(proxy, chunk)
+
+    def _send_one(self, proxy: TaskQueue, chunk: Chunk, begun: Ask | None = None) -> None:
+        self.upload.send(proxy, chunk, begun=begun)
+        with self._changed:
+            self._accepted += chunk.count
+            self._changed.notify_all()
+        self._start_collector()
 
     def _seal(self, proxy: TaskQueue) -> None:
         if self.upload.number is None:
@@ -167,7 +207,7 @@ class Stream:
 
     def _collect(self) -> None:
         try:
-            for reply, parts in replies(self._link, self.upload.job, Order.ARRIVAL):
+            for reply, parts in replies(self._link, self.upload.job, Order.ARRIVAL, ahead=True):
                 for row, part in zip(reply.rows, parts, strict=True):
                     self._resolve(row, part)
             left: Exception = TaskGridError(f"job {self.upload.number} ended without this task's result")
@@ -235,27 +275,30 @@ class Stream:
     def _withdraw(self, future: TaskFuture[Any]) -> bool:
         with self._changed:
             at = next((at for at, call in enumerate(self._gathered) if call is future), None)
-            if at is None:
+            if at is None or (at == 0 and self._begun):
                 return False
             del self._gathered[at]
             self._changed.notify_all()
             return True
 
     def _await_accepted(self, future: TaskFuture[Any]) -> bool:
-        index = future.index or 0
+        def accepted() -> bool:
+            return future.index is not None and self._accepted > future.index
+
         with self._changed:
-            self._changed.wait_for(lambda: self._over or self._accepted > index)
-            return self._accepted > index
+            self._changed.wait_for(lambda: self._over or accepted())
+            return accepted()
 
     def cancel_waiting(self) -> None:
         """Take back every call that no worker holds."""
         with self._changed:
-            gathered, self._gathered = self._gathered, []
+            begun = 1 if self._begun else 0
+            gathered, self._gathered = self._gathered[begun:], self._gathered[:begun]
             self._changed.notify_all()
         for future in gathered:
             future.end_cancelled()
         with self._changed:
-            self._changed.wait_for(lambda: self._over or self._accepted >= self._made)
+            self._changed.wait_for(lambda: self._over or self._accepted >= self._made + len(self._gathered))
         for index in self._control().cancel_waiting(self.upload.job, as_runs(sorted(self._sent))):
             if taken := self._sent.pop(index, None):
                 taken.end_cancelled()

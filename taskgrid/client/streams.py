@@ -13,6 +13,7 @@ from taskgrid.client.future import TaskFuture
 from taskgrid.client.link import Link
 from taskgrid.client.stream import Stream
 from taskgrid.errors import TaskGridError
+from taskgrid.transport.proxies import TaskQueue
 
 _TICK = 10.0
 """Seconds without a call after which the flusher looks for idle streams."""
@@ -32,6 +33,8 @@ class Streams:
         self._callees: dict[Stream, Callee] = {}
         self._work: queue.SimpleQueue[Stream | None] = queue.SimpleQueue()
         self._flusher: threading.Thread | None = None
+        self._proxy: TaskQueue | None = None
+        self._at_rest = False
 
     def submit(self, callee: Callee, line: bytes) -> TaskFuture[Any]:
         """Gather a call; `line` is its payload."""
@@ -65,6 +68,10 @@ class Streams:
         """Hear that something is to be sent."""
         self._work.put(stream)
 
+    def idle_proxy(self) -> TaskQueue | None:
+        """Return the flusher's proxy if the flusher is at rest."""
+        return self._proxy if self._at_rest and self._work.empty() else None
+
     def moved(self, stream: Stream, calls: list[TaskFuture[Any]]) -> None:
         """Put the calls of a job that was closed into another."""
         callee = stream.callee
@@ -85,12 +92,16 @@ class Streams:
 
     def _flush(self) -> None:
         with self._link.tasks() as proxy:
+            self._proxy = proxy
             while True:
+                self._at_rest = True
                 try:
                     stream = self._work.get(timeout=_TICK)
                 except queue.Empty:
                     self._tick()
                     continue
+                finally:
+                    self._at_rest = False
                 if stream is None:
                     return
                 stream.send(proxy)

@@ -14,8 +14,9 @@ from typing import Any
 
 from taskgrid.errors import ChunkRefused
 from taskgrid.model import JobId, JobNumber, JobSpec
+from taskgrid.transport.channel import Ask
 from taskgrid.transport.protocol import CUT, SubmitReply, SubmitRequest
-from taskgrid.transport.proxies import TaskQueue
+from taskgrid.transport.proxies import TaskQueue, prepared
 
 BATCH = 2000
 """Items of one chunk, unless 1 MiB comes first."""
@@ -81,14 +82,18 @@ class Upload:
         self._ordinal = 0
         self._whole = False  # nothing is missing: we sealed it, or our key names a job that has all there is
 
-    def send(self, proxy: TaskQueue, chunk: Chunk, *, seal: bool = False) -> None:
+    def prepare(self, chunk: Chunk) -> Ask:
+        """Return the request of the next chunk, for `proxy.begin`; `send`, called with it, waits for the answer."""
+        return prepared("submit", self._request(chunk, seal=False), (chunk.lines,))
+
+    def send(self, proxy: TaskQueue, chunk: Chunk, *, seal: bool = False, begun: Ask | None = None) -> None:
         """Return when the chunk is in the journal; ChunkRefused if the job was sealed by somebody else.
 
         Nothing is sent to a job that has everything already.
         """
         if self._whole:
             return
-        reply = self._submit(proxy, chunk, seal=seal)
+        reply = self._submit(proxy, chunk, seal=seal, begun=begun)
         if reply.job != self.job:
             # The key names an older job: it has all there is, or goes on with the very same chunks.
             self.job = reply.job
@@ -101,16 +106,19 @@ class Upload:
         # A repeat is answered also by a job that was sealed meanwhile: what follows must be refused, not dropped.
         self._whole = self._whole or (seal and reply.sealed)
 
-    def _submit(self, proxy: TaskQueue, chunk: Chunk, *, seal: bool) -> SubmitReply:
-        request = SubmitRequest(
+    def _submit(self, proxy: TaskQueue, chunk: Chunk, *, seal: bool, begun: Ask | None = None) -> SubmitReply:
+        parts = (chunk.lines,) if chunk.count else ()
+        reply, _ = proxy.submit(self._request(chunk, seal=seal), parts, begun=begun)
+        return reply
+
+    def _request(self, chunk: Chunk, *, seal: bool) -> SubmitRequest:
+        return SubmitRequest(
             job=self.job,
             ordinal=self._ordinal,
             count=chunk.count,
             spec=self._spec if self._ordinal == 0 else None,
             seal=seal,
         )
-        reply, _ = proxy.submit(request, (chunk.lines,) if chunk.count else ())
-        return reply
 
     def seal(self, proxy: TaskQueue) -> None:
         """Say that nothing more comes."""

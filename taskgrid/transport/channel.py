@@ -59,7 +59,7 @@ class Patience(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """One request, as often as it must be said."""
+    """One request, as often as it must be said; told from others by identity."""
 
     verb: str
     body: bytes
@@ -81,20 +81,35 @@ class Channel:
         self._number = 0
         self._connection: Connection | None = None
         self._stream: Stream | None = None  # the connection's, or the one that is being dialled
+        self._begun: Ask | None = None  # said, and its answer not read
+        self._early: list[tuple[Ask, Frame]] = []  # answers that were read for another thread
         self.generation = 0
         self._make_locks()
         _channels.add(self)
 
-    def call(
-        self, verb: str, body: bytes, parts: Parts = (), *, answer_within: float, timeout: float | None = None
-    ) -> tuple[bytes, Parts]:
-        """Say a request until it is answered; return the reply's body and parts.
+    def begin(self, ask: Ask) -> None:
+        """Say a request now if that needs no wait; `call` waits for the answer, and else says it then."""
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            if self._connection is not None and self._begun is None and not self._closing.is_set():
+                self._say_ahead(self._connection, ask)
+        finally:
+            self._lock.release()
 
-        `timeout` bounds the whole call, in seconds. Raises what the master answered, `MasterUnreachable`,
-        `NotLetIn`, `VersionMismatch`, `TooLarge` or `ChannelClosed`.
+    def take_back(self, ask: Ask) -> None:
+        """Let go of a request that was begun: its connection ends, since the answer would be the next call's."""
+        with self._lock:
+            if self._begun is ask:
+                self._drop()
+            self._early = [early for early in self._early if early[0] is not ask]
+
+    def call(self, ask: Ask) -> tuple[bytes, Parts]:
+        """Say a request, unless it was begun, until it is answered; return the reply's body and parts.
+
+        Raises what the master answered, `MasterUnreachable`, `NotLetIn`, `VersionMismatch`, `TooLarge` or
+        `ChannelClosed`.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        ask = Ask(verb, body, parts, answer_within, deadline)
         with self._lock:
             try:
                 frame = self._deliver(ask)
@@ -123,7 +138,20 @@ class Channel:
             finally:
                 self._lock.release()
 
+    def _say_ahead(self, connection: Connection, ask: Ask) -> None:
+        self._number += 1
+        try:
+            connection.post(pack_request(self._number, ask.verb, ask.body, ask.parts))
+            self._begun = ask
+        finally:
+            if self._begun is not ask:
+                self._drop()  # whatever escaped may have left half a frame
+
     def _deliver(self, ask: Ask) -> Frame:
+        for early in self._early:
+            if early[0] is ask:
+                self._early.remove(early)
+                return early[1]
         if self._connection is not None:
             try:
                 return self._exchange(ask)
@@ -149,22 +177,30 @@ class Channel:
             raise unreachable(self._servers[self._preferred], str(lost)) from None
 
     def _exchange(self, ask: Ask) -> Frame:
-        self._number += 1
-        packed = pack_request(self._number, ask.verb, ask.body, ask.parts)
         connection = self._connection or self._connect(_sooner(self._patience.connect_timeout, ask))
-        answered = False
+        begun = self._begun
+        packed = None if begun is ask else pack_request(self._number + 1, ask.verb, ask.body, ask.parts)
+        self._begun, answered = None, False
         try:
-            connection.send(packed)
-            frame = connection.receive(_sooner(ask.answer_within, ask))
-            answered = frame.envelope.n == self._number
-            if not answered:
-                raise FrameError("the answer to another request")  # it ends as all lost connections do
+            if begun is not None and begun is not ask:
+                self._early.append((begun, self._answer(connection, begun)))  # its caller comes for it later
+            if packed is not None:
+                self._number += 1
+                connection.send(packed)
+            frame = self._answer(connection, ask)
+            answered = True
         except LOST as error:
             self._refuse_if_closed()
             raise _Lost(_told(error)) from error
         finally:
             if not answered:
                 self._drop()
+        return frame
+
+    def _answer(self, connection: Connection, ask: Ask) -> Frame:
+        frame = connection.receive(_sooner(ask.answer_within, ask))
+        if frame.envelope.n != self._number:
+            raise FrameError("the answer to another request")  # it ends as all lost connections do
         return frame
 
     def _connect(self, timeout: float) -> Connection:
@@ -192,6 +228,7 @@ class Channel:
     def _drop(self) -> None:
         with self._guard:
             connection, self._connection, self._stream = self._connection, None, None
+        self._begun = None
         if connection is not None:
             connection.close()
 
@@ -217,6 +254,7 @@ class Channel:
     def _leave_to_parent(self) -> None:
         """Forget the connection, and the locks that threads of the parent may have held."""
         stream, self._connection, self._stream = self._stream, None, None
+        self._begun = None
         self._make_locks(closed=self._closing.is_set())
         if stream is not None:
             stream.abandon()

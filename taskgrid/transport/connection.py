@@ -51,6 +51,7 @@ class Connection:
         self._start = self._end = 0
         self._deadline: float | None = None
         self._sending = threading.Lock()
+        self._finishing = False
 
     def send(self, packed: Packed) -> None:
         """Send a packed frame. Raises `LOST`."""
@@ -63,28 +64,25 @@ class Connection:
 
         What the peer does not take at once is left to a thread that ends with it, or at the send's deadline.
         """
-        if not self._sending.acquire(blocking=False):
+        if self._finishing:
             self.shutdown()  # it asked again before it took the last answer
             return
-        rest = memoryview(b"")
         try:
-            rest = self.stream.send_at_once(*self._sealed(packed))
+            with self._sending:
+                rest = self.stream.send_at_once(*self._sealed(packed))
+                self._finishing = bool(rest)
             if rest:
                 threading.Thread(target=self._finish, args=(rest,), name="taskgrid-rest", daemon=True).start()
         except (*LOST, RuntimeError):  # the latter: no thread can be started
             self.shutdown()
-            rest = memoryview(b"")
-        finally:
-            if not rest:
-                self._sending.release()
 
     def _finish(self, rest: memoryview) -> None:
         try:
-            self.stream.send([bytes(rest)], len(rest), self._limits.send)
+            with self._sending:
+                self.stream.send([bytes(rest)], len(rest), self._limits.send)
+            self._finishing = False
         except LOST:
             self.shutdown()
-        finally:
-            self._sending.release()
 
     def _sealed(self, packed: Packed) -> Packed:
         seal = self.session.sending

@@ -7,6 +7,7 @@ Calls on one proxy go one at a time; use one proxy for each concurrent activity.
 
 from __future__ import annotations
 
+import time
 import weakref
 from multiprocessing.managers import BaseManager, BaseProxy, Token
 from typing import Any, ClassVar, Final, NoReturn, TypeVar
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 from taskgrid.errors import VersionMismatch
 from taskgrid.model import Explanation, GridView
 from taskgrid.model.job import Model
-from taskgrid.transport.channel import Channel
+from taskgrid.transport.channel import Ask, Channel
 from taskgrid.transport.limits import Limits
 from taskgrid.transport.protocol import (
     CONTROL,
@@ -69,6 +70,13 @@ def _verbs(queue: str) -> tuple[str, ...]:
     return tuple(name for name, verb in VERBS.items() if verb.queue == queue)
 
 
+def prepared(verb: str, request: Any, parts: Parts = (), timeout: float | None = None) -> Ask:
+    """Return a request to begin, or to call with; `timeout` bounds it from now on, in seconds."""
+    body = type(request).__pydantic_serializer__.to_json(request)
+    answer_within = request.wait + _ANSWER if verb in _LONG_POLLS else _ANSWER
+    return Ask(verb, body, parts, answer_within, None if timeout is None else time.monotonic() + timeout)
+
+
 class GridProxy(BaseProxy):
     """A queue of the master, as seen from elsewhere; `verbs` are its methods."""
 
@@ -89,8 +97,20 @@ class GridProxy(BaseProxy):
         """End its connection for good, from any thread; a call that waits raises `ChannelClosed`."""
         self._end()
 
+    def begin(self, ask: Ask) -> None:
+        """Say a request now if that needs no wait; the verb's method, called with it, waits for the answer."""
+        self._channel.begin(ask)
+
+    def take_back(self, begun: Ask | None) -> None:
+        """Let go of a request that was begun and whose answer nobody will ask for."""
+        if begun is not None:
+            self._channel.take_back(begun)
+
     def _ask(self, reply: type[R], verb: str, request: Model, parts: Parts, timeout: float | None) -> tuple[R, Parts]:
-        body, received = self._callmethod(verb, (request, parts, timeout))
+        return self._read(reply, verb, self._callmethod(verb, (request, parts, timeout)))
+
+    def _read(self, reply: type[R], verb: str, answer: tuple[bytes, Parts]) -> tuple[R, Parts]:
+        body, received = answer
         try:
             return reply.__pydantic_validator__.validate_json(body), received
         except ValidationError as error:
@@ -102,9 +122,7 @@ class GridProxy(BaseProxy):
 
     def _callmethod(self, methodname: str, args: Any = (), kwds: Any = None) -> Any:  # noqa: ARG002  # the standard manager's signature
         request, parts, timeout = args
-        body = type(request).__pydantic_serializer__.to_json(request)
-        answer_within = request.wait + _ANSWER if methodname in _LONG_POLLS else _ANSWER
-        return self._channel.call(methodname, body, parts, answer_within=answer_within, timeout=timeout)
+        return self._channel.call(prepared(methodname, request, parts, timeout))
 
     def _incref(self) -> None:
         """Count nothing: the master's queues outlive their proxies."""
@@ -130,9 +148,11 @@ class TaskQueue(GridProxy):
     verbs = _verbs(TASKS)
 
     def submit(
-        self, request: SubmitRequest, parts: Parts = (), *, timeout: float | None = None
+        self, request: SubmitRequest, parts: Parts = (), *, timeout: float | None = None, begun: Ask | None = None
     ) -> tuple[SubmitReply, Parts]:
         """Hand over one chunk of a job; it is in the journal when this returns."""
+        if begun is not None:
+            return self._read(SubmitReply, "submit", self._channel.call(begun))
         return self._ask(SubmitReply, "submit", request, parts, timeout)
 
     def lease(
@@ -166,9 +186,11 @@ class ResultQueue(GridProxy):
         return self._ask(ReportReply, "report", request, parts, timeout)
 
     def fetch(
-        self, request: FetchRequest, parts: Parts = (), *, timeout: float | None = None
+        self, request: FetchRequest, parts: Parts = (), *, timeout: float | None = None, begun: Ask | None = None
     ) -> tuple[FetchReply, Parts]:
         """Ask for outcomes after a cursor; answered when there are some or within `request.wait` seconds."""
+        if begun is not None:
+            return self._read(FetchReply, "fetch", self._channel.call(begun))
         return self._ask(FetchReply, "fetch", request, parts, timeout)
 
     def payloads(

@@ -1,8 +1,9 @@
 """The pool: one thread that owns all slots and their children, and shares works out among them.
 
-Other threads leave commands and are never waited for. The loop sleeps until a child says, prints or
-ends something, or a command comes; while tasks run it also looks at their words at every tick. It
-never parses a payload or an outcome, and knows nothing of the master.
+Other threads leave commands and are never waited for; new work, which is urgent, a thread may share out
+itself while the pool's own sleeps (`_hand` is held by whoever touches the slots). The loop sleeps until a
+child says, prints or ends something, or a command comes; while tasks run it also looks at their words at
+every tick. It never parses a payload or an outcome, and knows nothing of the master.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Final
 
 import structlog
 
 from taskgrid.errors import TaskGridError
+from taskgrid.worker.backlog import Backlog
+from taskgrid.worker.births import Births, no_child_works
 from taskgrid.worker.cut import TICK
 from taskgrid.worker.death import Killing, Reason
 from taskgrid.worker.demand import Demand
@@ -25,13 +27,7 @@ from taskgrid.worker.held import Work
 from taskgrid.worker.ledger import Ledger
 from taskgrid.worker.process import Child
 from taskgrid.worker.slot import Slot, Terms
-from taskgrid.worker.watch import Watch
-
-_BARREN: Final = 3
-"""Children in a row that came to nothing before the worker gives up."""
-_FIRST_WAIT: Final = 0.2
-_MOST_WAIT: Final = 5.0
-"""Seconds before another child is started after one that came to nothing, doubled each time."""
+from taskgrid.worker.watch import Rest, Watch
 
 log = structlog.get_logger()
 
@@ -46,14 +42,15 @@ class Pool:
         self._setup = setup
         self._ledger = ledger
         self._on_end = on_end
-        self._waiting: deque[Work] = deque()
+        self._backlog = Backlog(self._slots, ledger)
         self._commands: deque[Callable[[], None]] = deque()
         self._watch = Watch()
+        self._hand = threading.Lock()
+        self._rest = Rest()
         self._thread = threading.Thread(target=self._run, name="pool", daemon=True)
         self.demand = Demand()
         self._trouble: TaskGridError | None = None
-        self._barren = 0
-        self._start_at = 0.0
+        self._births = Births()
         self._ticked_at = 0.0
         self._is_ending = False
 
@@ -73,9 +70,24 @@ class Pool:
         self._watch.close()
 
     def accept(self, works: list[Work]) -> None:
-        """Run these works; from now on they count against the room there is."""
+        """Run these works; from now on they count against the room there is.
+
+        They reach a task process before this returns, if the pool's thread sleeps: waking it would take
+        longer than all else on their way.
+        """
         self.demand.announce(len(works))
-        self._command(partial(self._accept, works))
+        if not self._hand.acquire(blocking=False):
+            self._command(partial(self._accept, works))
+            return
+        try:
+            self._accept(works)
+            self._share_out()
+            if self._rest.is_deep(time.monotonic()):
+                self._watch.ring()
+        except Exception as error:  # noqa: BLE001  # a defect ends the pool, not the thread that met it
+            self._command(partial(_raise, error))
+        finally:
+            self._hand.release()
 
     def drop(self) -> None:
         """Let go of what the ledger does not hold any more; what runs of it is killed."""
@@ -101,8 +113,9 @@ class Pool:
 
     def _run(self) -> None:
         try:
-            while not (self._is_ending and all(slot.child is None for slot in self._slots)):
-                self._turn()
+            with self._hand:
+                while not (self._is_ending and all(slot.child is None for slot in self._slots)):
+                    self._turn()
         except Exception as error:  # the thread's end is told, and every child's with it
             log.exception("pool.failed")
             self._trouble = TaskGridError("the worker's pool failed", why=repr(error), hint="Please report this.")
@@ -113,23 +126,37 @@ class Pool:
 
     def _turn(self) -> None:
         self._start_children()
-        self._dispatch()
+        self._share_out()
+        heard = self._sleep()
+        for hear in heard:
+            hear()
+        while self._commands:
+            self._commands.popleft()()
+        self._tick_if_due(time.monotonic())
+
+    def _share_out(self) -> None:
+        self._backlog.hand_out(time.monotonic())
         for slot in self._slots:
             if slot.child is not None:
                 self._watch.update(slot.child)
         self._publish_demand()
-        due = self._due()
-        self._watch.sleep(None if due is None else max(0.0, due - time.monotonic()))
-        while self._commands:
-            self._commands.popleft()()
-        self._tick_if_due(time.monotonic())
+
+    def _sleep(self) -> list[Callable[[], None]]:
+        """Let go of the slots until something happens."""
+        now = time.monotonic()
+        until = self._rest.begin(now, self._due(), busy=any(slot.is_busy for slot in self._slots))
+        self._hand.release()
+        try:
+            return self._watch.sleep(None if until is None else max(0.0, until - now))
+        finally:
+            self._hand.acquire()
 
     def _due(self) -> float | None:
         """Return when to look next, a monotonic instant; None when nothing is under way that no descriptor tells."""
         dues = [min(self._ticked_at + TICK, slot.deadline) for slot in self._slots if slot.needs_ticks]
         if not self._is_ending and any(slot.child is None for slot in self._slots):
-            dues.append(self._start_at)
-        if self._waiting:
+            dues.append(self._births.next_at)
+        if len(self._backlog):
             dues.append(self._ticked_at + TICK)
         return min(dues, default=None)
 
@@ -150,7 +177,7 @@ class Pool:
     # ------------------------------------------------------------ children
 
     def _start_children(self) -> None:
-        if self._is_ending or time.monotonic() < self._start_at:
+        if self._is_ending or time.monotonic() < self._births.next_at:
             return
         for slot in self._slots:
             if slot.child is None:
@@ -196,60 +223,29 @@ class Pool:
         """Close the child, and start the next one: later if this one came to nothing, never after too many such."""
         self._watch.remove(child)
         child.close()
-        if not trouble:
-            self._barren = 0
-            return
-        self._barren += 1
-        wait = min(_MOST_WAIT, _FIRST_WAIT * 2.0 ** (self._barren - 1))
-        self._start_at = time.monotonic() + wait
-        log.warning("child.failed", in_a_row=self._barren, next_in=wait, why=trouble)
-        if self._barren == _BARREN and not self._is_ending:
-            self._trouble = _no_child_works(trouble)
+        if self._births.came_to(trouble) and not self._is_ending:
+            self._trouble = no_child_works(trouble)
             self._stop()
 
     # ------------------------------------------------------------ sharing works out
 
     def taken(self, works: list[Work]) -> None:
         """Share what stood behind a long task among the free slots; give the rest back."""
-        free = sum(slot.is_free for slot in self._slots) - len(self._waiting)
-        if self._is_ending or free <= 0:
+        if self._is_ending:
             self._ledger.give_back(works)
-            return
-        pieces = _share(works, free)
-        self._waiting.extend(pieces[:free])
-        self._ledger.give_back(pieces[free:])
+        else:
+            self._backlog.spread(works)
 
     def kept(self, works: list[Work]) -> None:
         """Run works later, or again, before all others; give them back when the pool ends."""
         if self._is_ending:
             self._ledger.give_back(works)
         else:
-            self._waiting.extendleft(reversed(works))
-
-    def _dispatch(self) -> None:
-        if not self._waiting or self._ledger.is_full:
-            return
-        now = time.monotonic()
-        works = self._ledger.still_wanted(self._waiting)
-        self._waiting.clear()
-        for work in works:
-            slot = self._slot_for(work, now)
-            rest = work if slot is None else slot.give(work)
-            if rest is not None:
-                self._waiting.append(rest)
-
-    def _slot_for(self, work: Work, now: float) -> Slot | None:
-        if work.lease.trusted_until <= now:
-            return None
-        slot = max(self._slots, key=lambda slot: (slot.is_free, slot.room))
-        return slot if slot.room > 0 else None
+            self._backlog.put_first(works)
 
     def _publish_demand(self) -> None:
-        if self._is_ending or self._ledger.is_full:
-            self.demand.publish(0, 0)
-            return
-        room, idle = sum(slot.room for slot in self._slots), sum(slot.is_free for slot in self._slots)
-        self.demand.publish(room - len(self._waiting), idle - len(self._waiting))
+        takes_none = self._is_ending or self._ledger.is_full
+        self.demand.publish(*((0, 0) if takes_none else self._backlog.room()))
 
     # ------------------------------------------------------------ commands
 
@@ -258,19 +254,19 @@ class Pool:
         if self._is_ending:
             self._ledger.give_back(works)
         else:
-            self._waiting.extend(works)
+            self._backlog.put_last(works)
 
     def _drop(self) -> None:
         for slot in self._slots:
             slot.drop(time.monotonic())
 
     def _replace(self) -> None:
-        self._give_waiting_back()
+        self._backlog.give_back()
         self.outdated()
 
     def _drain(self) -> None:
         self._is_ending = True
-        self._give_waiting_back()
+        self._backlog.give_back()
         now = time.monotonic()
         for slot in self._slots:
             if slot.child is not None:
@@ -279,29 +275,10 @@ class Pool:
 
     def _stop(self) -> None:
         self._is_ending = True
-        self._give_waiting_back()
+        self._backlog.give_back()
         for slot in self._slots:
             slot.kill(Killing(Reason.RETIRED))
 
-    def _give_waiting_back(self) -> None:
-        self._ledger.give_back(self._waiting)
-        self._waiting.clear()
 
-
-def _share(works: list[Work], parts: int) -> list[Work]:
-    """Split the largest works until there are that many, as far as they can be split."""
-    pieces = list(works)
-    while len(pieces) < parts:
-        largest = max(range(len(pieces)), key=lambda at: pieces[at].count)
-        if pieces[largest].count < 2:
-            break
-        pieces[largest : largest + 1] = pieces[largest].split(pieces[largest].count // 2)
-    return pieces
-
-
-def _no_child_works(trouble: str) -> TaskGridError:
-    return TaskGridError(
-        f"{_BARREN} task processes in a row ended before they did anything",
-        why=trouble,
-        hint="Mend what the last one said, then start the worker again; its tasks were given back.",
-    )
+def _raise(error: Exception) -> None:
+    raise error

@@ -1,4 +1,4 @@
-"""Which descriptors the pool's thread sleeps on: its own bell, and three of each child.
+"""Which descriptors the pool's thread sleeps on, its own bell and three of each child, and how long.
 
 A child's channel is watched for room only while something is unsent; what has ended is not watched,
 or the thread would never sleep. Knows nothing of what is said.
@@ -10,8 +10,39 @@ import contextlib
 import os
 import selectors
 from collections.abc import Callable
+from math import inf
+from typing import Final
 
+from taskgrid.worker.cut import TICK
 from taskgrid.worker.process import Child
+
+_STAY_AWAKE: Final = 2.0
+"""Seconds after the last work in which the thread looks at every other tick whether there is some."""
+
+
+class Rest:
+    """For how long the pool's thread sleeps.
+
+    A while after the last work it still looks now and then, so that whoever shares work out meanwhile
+    need not wake it only for it to look when to look.
+    """
+
+    def __init__(self) -> None:
+        self._until = 0.0
+        self._busy_at = 0.0
+
+    def begin(self, now: float, due: float | None, *, busy: bool) -> float | None:
+        """Return until when to sleep, None for ever; monotonic instants."""
+        if busy:
+            self._busy_at = now
+        if due is None and now < self._busy_at + _STAY_AWAKE:
+            due = now + 2 * TICK
+        self._until = inf if due is None else due
+        return due
+
+    def is_deep(self, now: float) -> bool:
+        """Say whether the thread would come too late for work that was shared out now."""
+        return self._until > now + 2 * TICK
 
 
 class Watch:
@@ -26,10 +57,9 @@ class Watch:
         """Wake the thread; from any thread."""
         os.eventfd_write(self._bell, 1)
 
-    def sleep(self, seconds: float | None) -> None:
-        """Wait for what is watched, for ever if None, and call who asked to hear of it."""
-        for key, _ in self._selector.select(seconds):
-            key.data()
+    def sleep(self, seconds: float | None) -> list[Callable[[], None]]:
+        """Wait for what is watched, for ever if None; return who asked to hear of it."""
+        return [key.data for key, _ in self._selector.select(seconds)]
 
     def add(
         self, child: Child, *, heard: Callable[[], None], printed: Callable[[], None], exited: Callable[[], None]

@@ -16,6 +16,7 @@ from client_tasks import Strange, add, dies, fails_at_three, hangs, notes, raise
 from client_world import eventually, grid
 
 from taskgrid import Grid
+from taskgrid.client.stream import Stream
 from taskgrid.client.upload import Upload
 from taskgrid.errors import TaskCrashed, TaskFailed, TimeLimitExceeded, UsageError
 from taskgrid.lifecycle import TaskState
@@ -215,6 +216,22 @@ def test_what_was_cancelled_never_runs_and_the_rest_does(grid: Grid, tmp_path: P
     assert cancelled == [n for n, future in enumerate(queued) if future.cancelled()]
     assert len(cancelled) >= 25, "two workers of one slot reach ahead by a few tasks only"
     assert sorted(map(int, ran.read_text().split())) == sorted(set(range(50)) - set(cancelled))
+
+
+def test_result_may_come_before_the_flusher_wakes(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that meets a stream at rest leaves from its own thread; whoever is slow then loses nothing."""
+    assert grid.submit(same, 0).result(20) == 0
+    streams = grid._streams
+    eventually(streams.idle_proxy)
+    with monkeypatch.context() as held_up:
+        slept: list[Stream] = []
+        held_up.setattr(streams, "notice", slept.append)
+        early = grid.submit(same, 1)
+        assert early.result(20) == 1
+        behind = [grid.submit(same, n) for n in (2, 3)]
+    streams.notice(slept[0])
+    assert [future.result(20) for future in behind] == [2, 3]
+    assert grid.submit(same, 4).result(20) == 4
 
 
 def test_flush_returns_when_everything_is_accepted(grid: Grid) -> None:

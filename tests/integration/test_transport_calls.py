@@ -26,7 +26,7 @@ from taskgrid.transport.handshake import greet
 from taskgrid.transport.limits import Limits
 from taskgrid.transport.manager import GridManager
 from taskgrid.transport.protocol import MAX_FRAME, ExplainRequest, ExtendRequest, LeaseReply, Selector
-from taskgrid.transport.proxies import NOTHING, Control
+from taskgrid.transport.proxies import NOTHING, Control, prepared
 from taskgrid.transport.stream import Stream
 
 _LARGE = b"x" * (MAX_FRAME - (1 << 20))
@@ -375,3 +375,46 @@ def test_calls_of_many_proxies_do_not_mix(control: Control) -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_call_that_was_begun_is_said_once_and_gets_its_answer(probe: Probe, control: Control) -> None:
+    """Whoever begins it need not be who waits for it."""
+    control.health()
+    ask = prepared("health", NOTHING, (b"early",))
+    threading.Thread(target=control.begin, args=(ask,)).start()
+    assert wait_until(lambda: len(probe.calls) == 2)
+    assert control._channel.call(ask)[1] == (b"early",)
+    assert len(probe.calls) == 2
+    assert control.generation == 1
+
+
+def test_call_in_between_gets_its_own_answer(control: Control) -> None:
+    """The begun one's is kept for who comes for it."""
+    control.health()
+    ask = prepared("health", NOTHING, (b"early",))
+    control.begin(ask)
+    assert control.health(NOTHING, (b"between",))[1] == (b"between",)
+    assert control._channel.call(ask)[1] == (b"early",)
+    assert control.generation == 1
+
+
+def test_begun_call_whose_connection_is_lost_is_said_again(probe: Probe) -> None:
+    """Beginning promises nothing; the call does."""
+    with serving(probe) as server, manager(server.address[1]) as grid:
+        control = grid.get_control()
+        control.health()
+        ask = prepared("health", NOTHING, (b"again",))
+        control.begin(ask)
+        control._channel._drop()
+        assert control._channel.call(ask)[1] == (b"again",)
+        assert control.generation == 2
+
+
+def test_begun_call_that_is_taken_back_spoils_no_other(control: Control) -> None:
+    """Its answer would have been the next one's."""
+    control.health()
+    ask = prepared("health", NOTHING, (b"nobody's",))
+    control.begin(ask)
+    control.take_back(ask)
+    assert control.health(NOTHING, (b"mine",))[1] == (b"mine",)
+    assert control.generation == 2
