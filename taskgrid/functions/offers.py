@@ -3,7 +3,8 @@
 The table is made once, at start; a name from the wire only looks something up in it. A module's
 imported names are not walked: a function is offered if its `__module__` is the module it was found
 in and its `__qualname__` the name it was found under, and that name is public: a leading underscore
-keeps a function at home. An agent never imports user code: it asks a
+keeps a function at home. So does the `__all__` of a module that only its package's name led to, if it
+says one. An agent never imports user code: it asks a
 child process what the table would hold (`offers_in_subprocess`).
 """
 
@@ -60,13 +61,11 @@ class Offers:
         can't be imported.
         """
         _extend_path(paths)
-        loaded = [module for name in modules for module in _with_submodules(name)]
+        named = [_imported(name) for name in modules]
+        functions = [f for module in named for f in (*_defined_in(module), *_defined_below(module))]
         if main is not None:
-            loaded.append(_loaded_main(main))
-        functions: dict[str, Callable[..., Any]] = {
-            f"{module.__name__}:{f.__name__}": f for module in loaded for f in _defined_in(module)
-        }
-        return cls(functions, max_result=max_result)
+            functions += _defined_in(_loaded_main(main))
+        return cls({f"{f.__module__}:{f.__name__}": f for f in functions}, max_result=max_result)
 
     def names(self) -> list[str]:
         """Return the names of all functions offered, sorted."""
@@ -166,12 +165,14 @@ def _extend_path(paths: Sequence[Path | str]) -> None:
     sys.path[:] = [*folders, *(entry for entry in sys.path if entry not in ("", *folders))]
 
 
-def _with_submodules(name: str) -> Iterator[ModuleType]:
-    module = _imported(name)
-    yield module
-    for found in pkgutil.iter_modules(getattr(module, "__path__", ()), f"{name}."):
-        if not found.name.endswith(".__main__"):  # importing that would run a program
-            yield from _with_submodules(found.name)
+def _defined_below(package: ModuleType) -> Iterator[FunctionType]:
+    for found in pkgutil.iter_modules(getattr(package, "__path__", ()), f"{package.__name__}."):
+        if found.name.endswith(".__main__"):  # importing that would run a program
+            continue
+        module = _imported(found.name)
+        public = getattr(module, "__all__", None)
+        yield from (f for f in _defined_in(module) if public is None or f.__name__ in public)
+        yield from _defined_below(module)
 
 
 def _imported(name: str) -> ModuleType:

@@ -16,6 +16,8 @@ from typing import BinaryIO, Final, cast
 from taskgrid.logs.columns import Columns
 from taskgrid.logs.summary import AccessSummary, Tally, trim
 
+__all__: list[str] = []  # a worker that offers the package offers what a module of it lists: here nothing
+
 BLOCK: Final = 128 << 10
 """Bytes read at once: a block with an odd line is read twice, and its columns should fit a core's cache."""
 LONGEST_LINE: Final = 16 << 20

@@ -19,6 +19,8 @@ from functools import lru_cache
 from operator import add
 from typing import Final, NamedTuple
 
+__all__ = ["Columns"]
+
 _DIGITS: Final = 18
 """Digits of a size at most: no file is larger, and nobody's totals overflow."""
 

@@ -11,6 +11,8 @@ from typing import Final
 
 from taskgrid.logs.summary import AccessSummary, Tally
 
+__all__: list[str] = []  # made for people who look, not for workers to offer
+
 _WIDTH: Final = 60
 _BAR: Final = 24
 

@@ -17,6 +17,8 @@ from typing import AnyStr, Final
 
 from pydantic import BaseModel, ConfigDict
 
+__all__ = ["AccessSummary", "Tally"]
+
 MERGED_NAMES: Final = 100_000
 """Names a tally holds at most while tallies are merged; beyond, its smaller half goes."""
 

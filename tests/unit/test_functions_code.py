@@ -149,3 +149,26 @@ def test_a_script_is_offered_under_the_name_of_its_file(tmp_path: Path, load: Ca
     assert offers.names() == ["codescript:run"]
     assert set(offers.code("codescript:run").sources) == {"codescript"}
     assert offers.runner("codescript:run").run(b"[]") == b"1"
+
+
+def test_a_module_that_a_package_led_to_offers_what_it_lists(tmp_path: Path, load: Callable[..., Any]) -> None:
+    """`__all__` keeps a module's other functions at home, unless the owner named that very module."""
+    write(
+        tmp_path,
+        {
+            "codepackage/__init__.py": "__all__ = []\ndef first(): ...\n",
+            "codepackage/open.py": "def second(): ...\ndef _hidden(): ...\n",
+            "codepackage/inner/__init__.py": "",
+            "codepackage/inner/listing.py": "__all__ = ['third']\ndef third(): ...\ndef fourth(): ...\n",
+        },
+    )
+    load(tmp_path, "json")
+    all_of_it = ["codepackage.inner.listing:third", "codepackage.open:second", "codepackage:first"]
+    assert Offers.of(["codepackage"], paths=[tmp_path]).names() == all_of_it
+    named = Offers.of(["codepackage.inner.listing"], paths=[tmp_path])
+    assert named.names() == ["codepackage.inner.listing:fourth", "codepackage.inner.listing:third"]
+
+
+def test_what_ships_offers_what_is_meant_for_use() -> None:
+    """Nobody submits what a log's summary is made of."""
+    assert Offers.of(["taskgrid.logs"]).names() == ["taskgrid.logs:access_summary"]
