@@ -114,11 +114,13 @@ class Committer:
             for job in prepared.returning:
                 _purge(connection, job)
             for table, insert in _INSERTS.items():
-                connection.executemany(insert, getattr(prepared.rows, table))
+                if new := getattr(prepared.rows, table):
+                    connection.executemany(insert, new)
             for each in prepared.checkpoints:
                 _keep(connection, each)
-            forgets = [(job,) for job in prepared.forgets]
-            connection.executemany("INSERT OR IGNORE INTO forgotten VALUES (?)", forgets)
+            if prepared.forgets:
+                forgets = [(job,) for job in prepared.forgets]
+                connection.executemany("INSERT OR IGNORE INTO forgotten VALUES (?)", forgets)
 
     def _set_full(self, *, full: bool) -> None:
         if full == self.full:

@@ -31,27 +31,31 @@ _ATTEND_EVERY = 60.0
 class Ticket:
     """Waits for the commit of what was appended with it."""
 
-    __slots__ = ("_done", "_engine")
+    __slots__ = ("_done", "_engine", "_gate")
 
     def __init__(self, engine: Engine) -> None:
-        self._done = threading.Event()
         self._engine = engine
+        self._done = False
+        self._gate = threading.Lock()  # an event would cost more than all else that is done for a small report
+        self._gate.acquire()
 
     def fulfil(self) -> None:
-        """Let those that wait go on."""
-        self._done.set()
+        """Let those that wait go on; once."""
+        self._done = True
+        self._gate.release()
 
-    def wait(self, timeout: float | None = None) -> bool:
+    def wait(self, timeout: float = -1) -> bool:
         """Return when the commit is done; False if it was not within `timeout` seconds.
 
         The waiting thread commits itself if nobody is at it, and answers a poll that waited for this: on
         a quiet grid that spares three changes of threads, which cost more than the commit.
         """
-        if not self._done.is_set():
+        if not self._done:
             self._engine.journal.commit_now()
-        done = self._done.wait(timeout)
+        if not self._done and self._gate.acquire(timeout=timeout):
+            self._gate.release()  # for the next that waits
         self._engine.serve()
-        return done
+        return self._done
 
 
 class Engine:
