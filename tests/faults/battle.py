@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from history import History
+from leaks import Held, back_to, held
 from proof_grid import HERE, LEASE, hire, launch
 from real_programs import Programs, children_of, eventually
 
@@ -61,6 +62,8 @@ class Battle:
     master: subprocess.Popen[bytes]
     workers: list[subprocess.Popen[bytes]]
     client: subprocess.Popen[bytes]
+    idle: Held
+    """What a master holds that nobody speaks to."""
     fallen: set[int] = field(default_factory=set)
     """Task processes that were killed, or whose agent was."""
 
@@ -68,8 +71,9 @@ class Battle:
     def begin(cls, programs: Programs, history: History, tasks: int) -> Battle:
         """Start everything that can be struck."""
         master = programs.start_master(*LEASE)
+        idle = held(master.pid)
         workers = [hire(programs, slots=2) for _ in range(WORKERS)]
-        return cls(programs, history, tasks, master, workers, start_client(programs, history, tasks))
+        return cls(programs, history, tasks, master, workers, start_client(programs, history, tasks), idle)
 
     def strike(self, victim: str, chance: random.Random) -> None:
         """Kill one of its kind, and start another in its place."""
@@ -105,6 +109,7 @@ class Battle:
         programs = self.programs
         eventually(lambda: not self.fallen & programs.alive().keys(), what="task processes die with their agent")
         assert [programs.end(worker) for worker in self.workers] == [0] * WORKERS
+        back_to(self.idle, self.master.pid)
         assert programs.end(self.master) == 0
         eventually(lambda: not programs.alive(), what="no process is left")
 

@@ -103,6 +103,55 @@ _STOPPED: tuple[Row, ...] = (
     ),
 )
 
+_CALLS: tuple[Row, ...] = (
+    Row(
+        "connection: cut, delayed, or a byte said twice",
+        "at each byte of a submit, a lease and a report, both ways",
+        "one task each, one lease each, one result each",
+        _in("test_cut_wires", "an_exchange_that_is_broken_at_any_byte_happens_once"),
+    ),
+    Row(
+        "client: Ctrl-C",
+        "at random moments of its calls",
+        "no later call gets another's answer",
+        _in("test_interrupted_client", "an_interrupted_call_spoils_no_later_one"),
+    ),
+    Row(
+        "client: never reads its answer",
+        "while others are served",
+        "it is let go, and nothing of it stays",
+        _in("test_exhaustion", "a_client_that_never_reads_its_answer_is_let_go"),
+    ),
+    Row(
+        "master: no descriptors, no threads left",
+        "while connections come",
+        "it neither ends nor spins, and serves again when it has them",
+        _in(
+            "test_exhaustion",
+            "a_master_without_descriptors_waits_for_them_without_a_spin",
+            "a_master_without_threads_waits_for_them_without_a_spin",
+        ),
+    ),
+    Row(
+        "clients: submit far more than can be served",
+        "for a while, several at once",
+        "the master's memory is bounded, too much is refused, honest calls are answered, and it recovers",
+        _in("test_overload", "a_flood_of_submissions_stays_within_bounds_and_passes"),
+    ),
+    Row(
+        "wall clock: set by an hour or a year, forth or back",
+        "while leases run and tasks wait for their next attempt",
+        "no lease ends, each delay fires once",
+        _in("test_clock", "a_clock_that_is_set_ends_no_lease_and_fires_delays_once"),
+    ),
+    Row(
+        "wall clock: set by an hour or a year, forth or back",
+        "between two starts of a master",
+        "what waits for seconds waits for seconds",
+        _in("test_clock", "a_master_that_starts_with_another_date_goes_on_with_what_waits"),
+    ),
+)
+
 _CUT: tuple[Row, ...] = (
     Row(
         "network: packets vanish both ways, or one way only",
@@ -162,6 +211,24 @@ _ORDERLY: tuple[Row, ...] = (
         "while a task runs",
         "it leaves at once, the task goes on and is reported to the next master",
         _in("test_drain", "a_master_leaves_within_a_second_and_its_workers_work_on"),
+    ),
+    Row(
+        "master: a second SIGTERM",
+        "while it leaves",
+        "it leaves in good order, status 0",
+        _in("test_rolling_restart", "a_second_signal_to_a_master_changes_nothing"),
+    ),
+    Row(
+        "workers and master: replaced one after the other",
+        "while a job runs",
+        "each task runs once; its client sees a pause (given as recovery) and nothing else",
+        _in("test_rolling_restart", "a_rolling_restart_costs_nobody_anything_but_a_pause"),
+    ),
+    Row(
+        "master: started twice",
+        "on one journal",
+        "the second one says why and ends, the first serves on",
+        _in("test_rolling_restart", "a_second_master_on_a_journal_is_refused_and_harms_nobody"),
     ),
     Row(
         "Python: 3.11, 3.12, 3.13",
@@ -263,7 +330,7 @@ _PEERS: tuple[Row, ...] = (
     ),
 )
 
-MATRIX: Final = (*_KILLED, *_STOPPED, *_CUT, *_TASKS, *_ORDERLY, *_JOURNAL, _DISK_ROW, *_PEERS)
+MATRIX: Final = (*_KILLED, *_STOPPED, *_CUT, *_CALLS, *_TASKS, *_ORDERLY, *_JOURNAL, _DISK_ROW, *_PEERS)
 
 
 def files() -> list[str]:

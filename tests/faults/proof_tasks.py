@@ -92,6 +92,19 @@ def one_heart(path: str, stop: str) -> int:
     return attempt
 
 
+def fails_at_first(_: int) -> int:
+    """Return the attempt's number, unless it is the first."""
+    attempt = trace()
+    if attempt == 1:
+        raise OSError("the first attempt always fails")
+    return attempt
+
+
+def big(size: int) -> str:
+    """Return that many characters."""
+    return "x" * size
+
+
 def sleeps(seconds: float) -> int:
     """Return the attempt's number after a while."""
     attempt = trace()
@@ -154,7 +167,7 @@ def _print(mebibytes: int) -> None:
 
 
 def _print_and_exit() -> NoReturn:
-    _print(20)
+    _print(10)
     print("last words", flush=True)
     os._exit(4)
 
@@ -190,6 +203,14 @@ def _write_into_sockets() -> None:
                 os.write(descriptor, b"hello? is anybody there?\n")
 
 
+def _fork_bomb() -> NoReturn:
+    """Fork as fast as it goes, but no more than a machine with other things to do can bear."""
+    for _ in range(200):
+        if os.fork() == 0:
+            time.sleep(600)
+    _loop()
+
+
 def _fork_and_come_back_twice() -> None:
     os.fork()
 
@@ -203,7 +224,7 @@ _DEEDS = {
     "eat": _eat,
     "loop": _loop,
     "leave-a-child-and-loop": _leave_a_child_and_loop,
-    "print": lambda: _print(20),
+    "print": lambda: _print(10),
     "print-and-exit": _print_and_exit,
     "unshowable": _unshowable,
     "interrupt": _interrupt,
@@ -212,11 +233,12 @@ _DEEDS = {
     "return-too-much": _return_too_much,
     "close-everything": _close_everything,
     "write-into-sockets": _write_into_sockets,
+    "fork-bomb": _fork_bomb,
     "fork-and-come-back-twice": _fork_and_come_back_twice,
 }
 
 
-@task(time_limit=2, memory_limit="256MiB")
+@task(time_limit=4, memory_limit="256MiB")
 def poison(deed: str) -> Any:
     """Do a deed, or return the attempt's number if there is no such deed."""
     attempt = trace()

@@ -101,7 +101,7 @@ class Tally:
         """Print the table in the runs that are about it, and write the page if one is wanted."""
         if MODE:
             terminalreporter.section("faults: runs, tasks, lost, doubled, recovery p50 / worst, seeds")
-            for row, line in self._lines.items():
+            for row, line in ((row, line) for row, line in self._lines.items() if line.runs or line.skipped):
                 terminalreporter.write_line(f"{row.title}: {' | '.join(cell or '-' for cell in line.cells())}")
         if self._page:
             self._page.write_text(self._as_page(), encoding="utf-8")

@@ -7,6 +7,7 @@ of each other (`proof`).
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from battle import JOB_KEY, Battle, Reader, fight, strikes_of
 from conftest import Record
 from history import History
+from leaks import back_to, held
 from proof import prove, recoveries, seen_by
 from proof_grid import LEASE, attempts_begun, traced
 from proof_tasks import traced_square
@@ -36,6 +38,7 @@ def test_kill_nine_of_anything_in_any_order_loses_no_task_and_doubles_none(
     programs: Programs, history: History, seed: int, record_property: Record
 ) -> None:
     """Master, workers, task processes and clients die at random points; each task has one outcome, the right one."""
+    before = held(os.getpid())
     battle = Battle.begin(programs, history, TASKS)
     with programs.grid() as grid:
         job = taken_up(grid)
@@ -45,6 +48,7 @@ def test_kill_nine_of_anything_in_any_order_loses_no_task_and_doubles_none(
         number = job.number
     assert battle.client.wait(BOUND) == 0, programs.said()
     battle.end()
+    back_to(before, os.getpid())
     attempts = attempts_begun(programs)
     proof = prove(programs.journal, number, history=history, attempts=attempts, expected=is_square)
     record_property("seed", seed)
