@@ -374,7 +374,7 @@ def test_tls_without_a_key_is_no_way_in(door: Door) -> None:
 @pytest.mark.parametrize("words", [b"", MAGIC[:3], TLS_HELLO], ids=["silent", "half a hello", "a hello"])
 def test_a_crowd_that_hangs_keeps_no_honest_client_out(door: Door, words: bytes) -> None:
     """A thousand connect, say nothing or too little, and stay; whoever has a key is served while they hang."""
-    many = 150 if words == TLS_HELLO and not LONG else 500  # who has said hello takes a place, and is shed in turn
+    many = 150 if words == TLS_HELLO else 500  # who has said hello takes a place, and is shed in turn
     hanging = [door.connect() for _ in range(many)] + [door.connect_stock() for _ in range(many)]
     try:
         for sock in hanging:
