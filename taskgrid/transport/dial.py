@@ -87,7 +87,8 @@ def _connect(address: Address, deadline: float) -> socket.socket:
     failure: OSError = ConnectionError("the name has no address")
     for family, kind, number, _, place in socket.getaddrinfo(*address, type=socket.SOCK_STREAM):
         try:
-            return _connect_one(socket.socket(family, kind, number), place, left(deadline))
+            timeout = left(deadline)
+            return _connect_one(socket.socket(family, kind, number), place, timeout)
         except OSError as error:
             failure = error
     raise failure
@@ -126,7 +127,7 @@ def _not_let_in(error: KeyRefused, address: Address) -> NotLetIn:
 def _explain(refused: HandshakeRefused, address: Address) -> TaskGridError:
     where = format_address(address)
     if refused.answer is Answer.NO_COMMON_VERSION:
-        return _no_common_version(refused.versions, where)
+        return _no_shared_version(refused.versions, where)
     if refused.answer is Answer.FULL:
         return MasterUnreachable(
             f"The master at {where} is full.",
@@ -146,7 +147,7 @@ def _explain(refused: HandshakeRefused, address: Address) -> TaskGridError:
     )
 
 
-def _no_common_version(theirs: tuple[int, ...], where: str) -> VersionMismatch:
+def _no_shared_version(theirs: tuple[int, ...], where: str) -> VersionMismatch:
     we_are_older = max(PROTOCOL_VERSIONS) < max(theirs, default=0)
     older = "this one" if we_are_older else "that one"
     ours, others = (", ".join(map(str, versions)) for versions in (PROTOCOL_VERSIONS, theirs))
