@@ -279,9 +279,9 @@ def _check_core(core: Core) -> None:
     assert core.bundles(1 << 30) == sum(job.leasable for job in core.jobs.values())
     assert core.queued == sum(job.live for job in core.jobs.values())
     assert list(core.leases) == [each.token for each in sorted(core.leases.values(), key=lambda each: each.expires_at)]
+    assert core.waiting.next_of(core.waiting.kinds()) is _naive_next(core)
     for job in core.jobs.values():
         assert job.in_line or not job.leasable
-        assert core.waiting.next_of(core.waiting.kinds()) is _naive_next(core)
         due = [job.trails.due_at(index) for index in range(job.total)]
         needed = [at for at in due if at is not None]
         needed += [core.doubt_ends_at(job)] if job.doubt else []

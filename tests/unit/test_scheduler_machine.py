@@ -21,7 +21,7 @@ _OPTIONS = TaskOptions(max_attempts=3, backoff=Backoff(first=timedelta(seconds=5
 _WORKERS = [WorkerId("a"), WorkerId("b"), WorkerId("c")]
 _CAUSES = st.sampled_from([Cause.ERROR, Cause.CRASH, Cause.MEMORY, Cause.TIME_LIMIT])
 _QUICK = settings(
-    max_examples=150,
+    max_examples=100,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
@@ -142,6 +142,15 @@ class SchedulerMachine(RuleBasedStateMachine):
         ]
         if workers.extend(self.world.core, worker, held, self.world.now) is None:
             self.world.enlist(worker, self.world.hosts[worker])
+
+    @rule(worker=st.sampled_from(_WORKERS))
+    def beat_for_the_oldest_lease(self, worker: WorkerId) -> None:
+        self.world.now += 0.5
+        self.world.lease(worker, 1)
+        self.world.commit()
+        for lease_ in list(self.world.core.leases.values())[:1]:
+            named = workers.Held(lease_.token, lease_.job, lease_.runs.runs())
+            workers.extend(self.world.core, lease_.worker, [named], self.world.now)
 
     @rule(seconds=st.sampled_from([0.5, 1.5, 6.0, 31.0]))
     def time_passes(self, seconds: float) -> None:
