@@ -7,7 +7,6 @@ from their message; any other comes back as `TaskFailed` with its type, message 
 from __future__ import annotations
 
 import ast
-import asyncio
 import builtins
 import os
 import re
@@ -21,7 +20,8 @@ from taskgrid.model.outcome import Cause, Failure
 
 MAX_TEXT: Final = 16 << 10
 """Characters of a message or a traceback that travel."""
-_OWN: Final = tuple(str(Path(file).parent) + os.sep for file in (__file__, asyncio.__file__))
+_OWN: Final = tuple(str(folder) + os.sep for folder in (Path(__file__).parent, Path(os.__file__).parent / "asyncio"))
+"""Folders of frames that are none of the user's: ours, and the standard library's that runs coroutines."""
 _ENDED: Final[dict[Cause, type[errors.TaskFailed]]] = {
     Cause.CRASH: errors.TaskCrashed,
     Cause.TIME_LIMIT: errors.TimeLimitExceeded,

@@ -8,12 +8,11 @@ then the arguments were bad. Knows nothing of leases, limits or processes.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
@@ -24,6 +23,9 @@ from taskgrid.functions.codec import CONFIG, BadValue
 from taskgrid.functions.failures import failure_of
 from taskgrid.functions.signature import codec_of, hints_of
 from taskgrid.model.outcome import Cause, Failure, failure_line
+
+if TYPE_CHECKING:
+    import asyncio
 
 MAX_RESULT: Final = 1 << 20
 """Bytes a value's JSON may have unless said otherwise."""
@@ -78,6 +80,8 @@ class Runner:
         if not inspect.isawaitable(value):
             return value
         if self._loop is None:
+            import asyncio  # noqa: PLC0415  # a task process starts sooner without it, and most need it never
+
             self._loop = asyncio.Runner()
         return self._loop.run(_awaited(value))
 

@@ -4,25 +4,32 @@ Nothing here does anything. The room knows `lifecycle` and pydantic, and nothing
 processes. See `docs/glossary.md` for the words.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from taskgrid.model.ids import Epoch, JobId, JobNumber, Run, Token, WorkerId, new_id
 from taskgrid.model.job import Backoff, CodeVersion, JobSpec, TaskOptions
 from taskgrid.model.outcome import FAILURE_MARK, Cause, Failure, Verdict, failure_line, parse_failure
-from taskgrid.model.record import (
-    Accepted,
-    Buried,
-    Cancelled,
-    Created,
-    Leased,
-    Marked,
-    Record,
-    Reopened,
-    Reported,
-    Retried,
-    Sealed,
-    SecondTry,
-)
 from taskgrid.model.task import Descriptor
-from taskgrid.model.view import Explanation, GridView, JobView, Reason, TaskView, WorkerView
+
+if TYPE_CHECKING:
+    from taskgrid.model.record import (
+        Accepted,
+        Buried,
+        Cancelled,
+        Created,
+        Leased,
+        Marked,
+        Record,
+        Reopened,
+        Reported,
+        Retried,
+        Sealed,
+        SecondTry,
+    )
+    from taskgrid.model.view import Explanation, GridView, JobView, Reason, TaskView, WorkerView
 
 __all__ = [
     "FAILURE_MARK",
@@ -62,3 +69,32 @@ __all__ = [
     "new_id",
     "parse_failure",
 ]
+
+_HOMES = {
+    "Accepted": "record",
+    "Buried": "record",
+    "Cancelled": "record",
+    "Created": "record",
+    "Leased": "record",
+    "Marked": "record",
+    "Record": "record",
+    "Reopened": "record",
+    "Reported": "record",
+    "Retried": "record",
+    "Sealed": "record",
+    "SecondTry": "record",
+    "Explanation": "view",
+    "GridView": "view",
+    "JobView": "view",
+    "Reason": "view",
+    "TaskView": "view",
+    "WorkerView": "view",
+}
+"""What a task process never needs is imported when it is asked for: making its models takes long."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'taskgrid.model' has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"taskgrid.model.{_HOMES[name]}"), name)
+    return found
