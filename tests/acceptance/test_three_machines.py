@@ -25,11 +25,11 @@ from pathlib import Path
 def count(path: Path) -> dict[str, int]:
     while int(path.stem) >= 20 and (path.parent.parent / "hold").exists():
         time.sleep(0.02)
-    time.sleep(0.05)
+    time.sleep(0.02)
     text = path.read_text()
     return {"lines": text.count("\\n"), "errors": text.count("error")}
 """
-FILES = 120
+FILES = 60
 SHORT_LEASES = {"TASKGRID_LEASE": "3s", "TASKGRID_BEAT": "1s"}
 
 

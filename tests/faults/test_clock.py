@@ -42,6 +42,7 @@ class Clock:
 
 
 @pytest.mark.parametrize("seconds", JUMPS)
+@pytest.mark.timeout(180)
 def test_a_clock_that_is_set_ends_no_lease_and_fires_delays_once(
     programs: Programs, clock: Clock, seconds: float, record_property: Record
 ) -> None:
@@ -65,6 +66,7 @@ def test_a_clock_that_is_set_ends_no_lease_and_fires_delays_once(
 
 
 @pytest.mark.parametrize("seconds", JUMPS)
+@pytest.mark.timeout(180)
 def test_a_master_that_starts_with_another_date_goes_on_with_what_waits(
     programs: Programs, history: History, clock: Clock, seconds: float, record_property: Record
 ) -> None:

@@ -29,6 +29,7 @@ def is_own(_: int, value: Any, attempts: set[tuple[int, int]]) -> bool:
     return tuple(value) in attempts
 
 
+@pytest.mark.timeout(180)
 def test_a_task_that_went_from_one_worker_to_another_before_the_master_died_ends_once(
     programs: Programs, history: History, record_property: Record
 ) -> None:
@@ -95,6 +96,7 @@ def test_a_task_that_kills_its_agent_and_the_master_each_time_reaches_its_limit(
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="there is no strace to make a write fail")
+@pytest.mark.timeout(180)
 def test_outcomes_whose_commit_failed_were_seen_by_nobody(programs: Programs, history: History) -> None:
     """The disk refuses the report's commit: the master ends, and what is seen later is another attempt's value."""
     go = programs.folder / "go"

@@ -81,6 +81,7 @@ def is_square(index: int, value: Any, attempts: set[tuple[int, int]]) -> bool:
     return square == index * index and (attempt, pid) in attempts
 
 
+@pytest.mark.timeout(180)
 def test_a_master_killed_while_a_client_submits_takes_each_item_once(programs: Programs) -> None:
     """The submission goes on with the next master: no chunk is missing, none is doubled."""
     master = traced(programs).start_master(*LEASE)

@@ -129,6 +129,7 @@ def test_a_network_that_comes_and_goes_loses_no_task(
     assert cuts > 1
 
 
+@pytest.mark.timeout(180)
 def test_of_a_function_declared_alone_one_attempt_runs_at_a_time(programs: Programs, cable: Cable) -> None:
     """The worker that is out of touch kills it by itself, before the master gives it to another."""
     hearts, stop = programs.folder / "hearts", programs.folder / "stop"

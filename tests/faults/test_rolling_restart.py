@@ -60,6 +60,7 @@ def longest_pause(history: History) -> float:
     return max((later - earlier for earlier, later in pairwise(at)), default=0.0)
 
 
+@pytest.mark.timeout(180)
 def test_a_second_master_on_a_journal_is_refused_and_harms_nobody(programs: Programs) -> None:
     """It says who has the journal and ends; the first one serves on."""
     first = programs.start_master()
@@ -75,6 +76,7 @@ def test_a_second_master_on_a_journal_is_refused_and_harms_nobody(programs: Prog
     assert programs.end(first) == 0
 
 
+@pytest.mark.timeout(180)
 def test_a_second_signal_to_a_master_changes_nothing(programs: Programs) -> None:
     """It is on its way out already, and leaves in good order."""
     master = programs.start_master()
