@@ -35,6 +35,7 @@ faults: $(DEV)  ## what breaks, when, and what must hold; PAGE=docs/faults.md wr
 
 faults-long: $(DEV)  ## the same for hours, from TASKGRID_SEED on
 	TASKGRID_FAULTS=long TASKGRID_FAULTS_PAGE=$(PAGE) $(BIN)/python -m pytest $$($(BIN)/python tests/faults/matrix.py) $(ARGS)
+	TASKGRID_FAULTS=long $(BIN)/python -m pytest tests/simulation $(ARGS)
 
 docs: $(DEV)  ## write the generated pages of docs/reference
 	$(BIN)/python docs/generate.py

@@ -1,0 +1,178 @@
+"""What the disk says, read by somebody who trusts nobody: a naive model made of committed groups.
+
+It knows none of the scheduler's code. Each group is applied as it becomes durable, and what a
+correct master would never write is a finding: a second end of a task, a report under a token that
+was superseded, a gap in the numbers, a value that is another task's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from taskgrid.journal.protocol import Group
+from taskgrid.model import FAILURE_MARK, JobSpec, Run, Token, parse_failure
+
+from .worker import value_of
+
+
+@dataclass
+class Task:
+    """One task as its records tell it."""
+
+    payload: bytes
+    state: str = ""
+    """How it ended; empty as long as it has not."""
+    cause: str = ""
+    line: bytes | None = None
+    floor: Token | None = None
+    """The least token that may report on it, from records."""
+    lines: list[bytes | None] = field(default_factory=list)
+    reported: set[Token] = field(default_factory=set)
+    openings: int = 0
+    leases: int = 0
+    """Later leases, as recorded: their answers may never have left."""
+    again: list[str] = field(default_factory=list)
+    """Causes of the attempts of this opening that left it another one."""
+
+
+@dataclass
+class JobRecord:
+    """One job as its records tell it."""
+
+    number: int
+    spec: JobSpec
+    tasks: list[Task] = field(default_factory=list)
+    mark: int = 0
+    next_record: int = 0
+    next_ordinal: int = 0
+    sequence: int = 0
+    sealed: bool = False
+
+    def count(self, state: str) -> int:
+        """Return how many tasks ended so."""
+        return sum(task.state == state for task in self.tasks)
+
+    def within(self, runs: Any) -> list[tuple[int, Task]]:
+        """Return the tasks of runs with their indices."""
+        return [(index, self.tasks[index]) for start, stop in runs for index in range(start, stop)]
+
+
+class Record:
+    """All jobs as the disk has them."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[int, JobRecord] = {}
+        self.by_id: dict[str, JobRecord] = {}
+        self.findings: list[str] = []
+
+    def add(self, group: Group) -> None:
+        """Apply what was committed."""
+        first = group.records[0]
+        if first.kind == "created":
+            job = self.jobs[group.job] = JobRecord(group.job, first.spec)
+            self.by_id[first.spec.id] = job
+        job = self.jobs[group.job]
+        if group.first_record != job.next_record:
+            self._find(job, f"record {group.first_record} follows record {job.next_record - 1}")
+        job.next_record = group.first_record + len(group.records)
+        for record in group.records:
+            getattr(self, f"_{record.kind}")(job, record, group)
+        for row in group.outcomes:
+            self._outcomes(job, row)
+
+    def forget(self, number: int) -> None:
+        """Drop a job."""
+        job = self.jobs.pop(number, None)
+        if job:
+            self.by_id.pop(job.spec.id, None)
+
+    def _find(self, job: JobRecord, what: str) -> None:
+        self.findings.append(f"job {job.number}: {what}")
+
+    # ------------------------------------------------------------ one kind of record each
+
+    def _created(self, job: JobRecord, record: Any, group: Group) -> None:
+        if job.next_record != len(group.records):
+            self._find(job, "was created twice")
+
+    def _accepted(self, job: JobRecord, record: Any, group: Group) -> None:
+        if record.first != len(job.tasks) or record.ordinal != job.next_ordinal:
+            self._find(job, f"chunk {record.ordinal} does not follow")
+        job.next_ordinal = record.ordinal + 1
+        if record.count:
+            lines = group.chunks[0].lines.split(b"\n")
+            job.tasks += [Task(line) for line in lines]
+
+    def _sealed(self, job: JobRecord, record: Any, group: Group) -> None:
+        job.sealed = True
+
+    def _reopened(self, job: JobRecord, record: Any, group: Group) -> None:
+        job.sealed = False
+
+    def _marked(self, job: JobRecord, record: Any, group: Group) -> None:
+        job.mark = record.mark
+
+    def _leased(self, job: JobRecord, record: Any, group: Group) -> None:
+        for index, task in job.within(record.runs):
+            if task.state:
+                self._find(job, f"task {index} was leased after it had ended as {task.state}")
+            if task.floor and record.token < task.floor:
+                self._find(job, f"task {index} was leased under {record.token}, below {task.floor}")
+            task.floor = record.token
+            task.leases += 1
+
+    def _reported(self, job: JobRecord, record: Any, group: Group) -> None:
+        failed = {index for index, _ in job.within(record.failed)}
+        for index, task in job.within(record.runs):
+            self._may_report(job, index, record.token)
+            self._end(job, index, "failed" if index in failed else "succeeded")
+            task.reported.add(record.token)
+        for second in record.again:
+            self._may_report(job, second.index, record.token)
+            task = job.tasks[second.index]
+            task.again.append("elsewhere" if second.not_on else second.cause.value)
+            task.floor = record.token.next()
+            task.reported.add(record.token)
+
+    def _may_report(self, job: JobRecord, index: int, token: Token) -> None:
+        task = job.tasks[index]
+        if task.floor and token < task.floor:
+            self._find(job, f"task {index} was committed under {token}, which {task.floor} had superseded")
+
+    def _buried(self, job: JobRecord, record: Any, group: Group) -> None:
+        self._end(job, record.index, "failed")
+
+    def _cancelled(self, job: JobRecord, record: Any, group: Group) -> None:
+        for index, _ in job.within(record.runs):
+            self._end(job, index, "cancelled")
+
+    def _retried(self, job: JobRecord, record: Any, group: Group) -> None:
+        for index, task in job.within(record.runs):
+            if task.state not in {"failed", "cancelled"}:
+                self._find(job, f"task {index} was retried, but it had not failed")
+            task.state, task.floor, task.again = "", record.floor, []
+            task.openings += 1
+
+    def _end(self, job: JobRecord, index: int, state: str) -> None:
+        task = job.tasks[index]
+        if task.state:
+            self._find(job, f"task {index} ended twice: {task.state}, then {state}")
+        task.state = state
+
+    def _outcomes(self, job: JobRecord, row: Any) -> None:
+        job.sequence += 1
+        if row.sequence != job.sequence:
+            self._find(job, f"outcome row {row.sequence} follows row {job.sequence - 1}")
+        lines: list[Any] = [None] * row.count if row.cancelled else row.lines.split(b"\n")
+        run: Run = (row.first, row.first + row.count)
+        for (index, task), line in zip(job.within([run]), lines, strict=True):
+            task.lines.append(line)
+            task.line, task.cause = line, ""
+            if line is not None and line.startswith(FAILURE_MARK):
+                task.cause = parse_failure(line).cause.value
+            elif line is not None and line != value_of(task.payload):
+                self._find(job, f"task {index} has the value {line!r}")
+            expected = "cancelled" if line is None else "failed" if task.cause else "succeeded"
+            if expected != task.state:
+                self._find(job, f"task {index} is {task.state}, but its outcome says {expected}")
