@@ -22,16 +22,15 @@ from taskgrid.clock import SystemClock
 from taskgrid.errors import TaskGridError
 from taskgrid.functions.current import SLOT, Current
 from taskgrid.model import FAILURE_MARK, failure_line, parse_failure
+from taskgrid.worker.courier import HAND_OVER_AFTER, Batch, Courier
 from taskgrid.worker.frames import (
     Assignment,
     OldCode,
-    Outcomes,
     Ready,
     Resume,
     Setup,
     Slip,
     Stopped,
-    ToAgent,
     Unfit,
     frame,
     read_frame,
@@ -41,56 +40,16 @@ from taskgrid.worker.library import Library, Outdated
 from taskgrid.worker.positions import indices
 from taskgrid.worker.words import AT, LIMIT, SINCE, Words
 
-HAND_OVER_AFTER: Final = 100_000_000
-"""Nanoseconds: outcomes are handed over at least that often, between tasks."""
 HAND_OVER_BYTES: Final = 1 << 20
 """Bytes of outcome lines that make a frame, or one line."""
 _MARK: Final = FAILURE_MARK[0]
-_BUCKETS: Final = 64
-_KILO: Final = 10
-"""Bits: a bucket of nanoseconds is taken for the one of microseconds that many below, 2.4 % off."""
-
-
-class Batch:
-    """Outcomes that were not handed over yet, from the ordinal `first` on; its lists are reused."""
-
-    def __init__(self, first: int) -> None:
-        self.first = first
-        self.lines: list[bytes] = []
-        self.slips: list[Slip] = []
-        self.buckets = [0] * _BUCKETS
-        """Successes by bit length of their nanoseconds."""
-        self.began = time.monotonic_ns()
-
-    def take(self) -> bytes:
-        """Return its content as a frame to the agent, and begin anew behind it."""
-        now = time.monotonic_ns()
-        stop = self.first + len(self.lines)
-        header = Outcomes(
-            first=self.first,
-            count=len(self.lines),
-            slips=tuple(slip for slip in self.slips if slip.ordinal < stop),
-            nanoseconds=now - self.began,
-            durations=_by_microseconds(self.buckets),
-        )
-        content = frame(header, b"\n".join(self.lines))
-        self.first, self.began = stop, now
-        self.lines.clear()
-        self.slips = [slip for slip in self.slips if slip.ordinal >= stop]
-        self.buckets[:] = [0] * _BUCKETS
-        return content
-
-
-def _by_microseconds(buckets: list[int]) -> tuple[tuple[int, int], ...]:
-    counts = [sum(buckets[: _KILO + 2]), *buckets[_KILO + 2 :]]
-    return tuple((bucket, count) for bucket, count in enumerate(counts) if count)
 
 
 class TaskProcess:
     """The child's side of its channel."""
 
     def __init__(self, channel: socket.socket, words: Words, setup: Setup, library: Library) -> None:
-        self._channel = channel
+        self._courier = Courier(channel)
         self._view = words.view
         self._setup = setup
         self._library = library
@@ -98,7 +57,7 @@ class TaskProcess:
 
     def serve(self, source: BinaryIO) -> None:
         """Run what comes until the agent closes the channel; once stopped, skip what was sent before `Resume`."""
-        self._say(Ready())
+        self._courier.say(Ready())
         stopped = False
         while (received := read_frame(source)) is not None:
             header, body = received
@@ -111,16 +70,16 @@ class TaskProcess:
         try:
             return self._run(assignment, body.split(b"\n"))
         except Outdated:
-            self._say(OldCode())
+            self._courier.say(OldCode())
             return False
-
-    def _say(self, message: ToAgent) -> None:
-        self._channel.sendall(frame(message))
+        finally:
+            self._courier.end()
 
     def _run(self, assignment: Assignment, payloads: list[bytes]) -> bool:
         """Run an assignment's tasks and hand their outcomes over; False when the limit was met."""
         run, view, clock = self._library.runner(assignment), self._view, time.monotonic_ns
         batch = Batch(assignment.first)
+        self._courier.begin(batch)
         lines, buckets = batch.lines, batch.buckets
         size, before = 0, batch.began
         due = before + HAND_OVER_AFTER
@@ -139,15 +98,15 @@ class TaskProcess:
                 buckets[(now - before).bit_length()] += 1
             size += len(outcome)
             if size > HAND_OVER_BYTES and lines:
-                self._hand_over(batch)
+                self._hand_over(batch, ordinal)
                 size = len(outcome)
             lines.append(outcome)
             if now >= due:
-                self._hand_over(batch)
-                size, now = 0, batch.began
+                self._hand_over(batch, ordinal + 1)
+                size, now = 0, clock()
                 due = now + HAND_OVER_AFTER
             before = now
-        self._hand_over(batch)
+        self._hand_over(batch, assignment.first + len(payloads))
         return True
 
     def _tasks(self, assignment: Assignment, payloads: list[bytes]) -> Iterator[Current]:
@@ -162,15 +121,14 @@ class TaskProcess:
         now, rows = self._clock.now, zip(tasks, attempts, payloads, strict=False)
         return ((job, task, attempt, now() + limit, function, payload) for task, attempt, payload in rows)
 
-    def _hand_over(self, batch: Batch) -> None:
+    def _hand_over(self, batch: Batch, following: int) -> None:
         SLOT[0] = None
-        self._view[AT] = ~(batch.first + len(batch.lines))
-        if batch.lines:
-            self._channel.sendall(batch.take())
+        self._view[AT] = ~following
+        self._courier.hand_over(batch)
 
     def _stop(self, batch: Batch, ordinal: int) -> None:
-        self._hand_over(batch)
-        self._say(Stopped(at=ordinal))
+        self._hand_over(batch, ordinal)
+        self._courier.say(Stopped(at=ordinal))
 
     def _failed(self, batch: Batch, ordinal: int, outcome: bytes, nanoseconds: int) -> bytes:
         attempt = SLOT[0][2] if SLOT[0] is not None else 1
@@ -184,7 +142,7 @@ class TaskProcess:
 def main(channel: int, words: int) -> int:
     """Be a task process on two inherited descriptors until the agent closes the channel; return the exit status."""
     keep_to_itself(channel, words)
-    faulthandler.enable()
+    faulthandler.enable(all_threads=False)  # the last lines are kept: let them be about what crashed
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True, errors="backslashreplace")

@@ -128,6 +128,19 @@ def test_what_stands_behind_a_long_task_is_given_back(tmp_path: Path) -> None:
     assert notes.read_text().split() == ["0", "again"]
 
 
+def test_what_ended_before_a_long_task_is_handed_over_while_it_runs(tmp_path: Path) -> None:
+    """A value that is there is not kept back by its neighbour, however long that takes."""
+    notes, gate = tmp_path / "notes", tmp_path / "gate"
+    gates = [tmp_path, tmp_path, tmp_path, gate]
+    with Bench(tmp_path) as bench:
+        bench.lease("hold", [f'["{notes}", "{n}", "{gates[n]}"]'.encode() for n in range(4)])
+        assert set(bench.collect(3)) == {0, 1, 2}
+        assert not gate.exists()
+        gate.touch()
+        assert set(bench.collect(4)) == {0, 1, 2, 3}
+    assert sum(count for ended in bench.taken for _, count in ended.durations) == 4
+
+
 def test_what_stands_behind_a_long_task_goes_to_a_free_slot(tmp_path: Path) -> None:
     """The rest of the bundle ends while the long task still runs."""
     notes, gate = tmp_path / "notes", tmp_path / "gate"
