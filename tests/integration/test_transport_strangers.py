@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from relay import Change
 from transport_world import KEY, Probe, Relay, manager, serving, wait_until
 
 from taskgrid.errors import MasterUnreachable, NotLetIn, VersionMismatch
@@ -67,6 +68,17 @@ def ask(connection: Connection, number: int = 1) -> bool:
         return False
 
 
+def listening(to: str, heard: list[bytes]) -> Change:
+    """Return what keeps all that passes one way, and changes nothing."""
+
+    def listen(way: str, data: bytes) -> bytes:
+        if way == to:
+            heard.append(data)
+        return data
+
+    return listen
+
+
 def cut_off(sock: socket.socket) -> bool:
     """Send one byte of a hello; say whether the other end has closed by now."""
     try:
@@ -82,15 +94,9 @@ def cut_off(sock: socket.socket) -> bool:
 def test_wrong_key_is_refused_and_told_nothing(probe: Probe, tls: bool) -> None:
     """A stranger learns an answer of fixed size: no path, no traceback, no version of ours beyond the protocol's."""
     heard: list[bytes] = []
-
-    def listen(way: str, data: bytes) -> bytes:
-        if way == "down":
-            heard.append(data)
-        return data
-
     with (
         serving(probe, tls=tls) as server,
-        Relay(server.address[1], listen) as relay,
+        Relay(server.address[1], listening("down", heard)) as relay,
         manager(relay.port, new_key()) as grid,
         pytest.raises(NotLetIn, match="does not know this key"),
     ):
@@ -137,13 +143,7 @@ def test_relay_without_the_key_fails_at_its_first_forged_frame(probe: Probe) -> 
 def test_replayed_frame_is_refused(probe: Probe) -> None:
     """A seal is good once: the sequence number is under it."""
     said: list[bytes] = []
-
-    def listen(way: str, data: bytes) -> bytes:
-        if way == "up":
-            said.append(data)
-        return data
-
-    with serving(probe) as server, Relay(server.address[1], listen) as relay:
+    with serving(probe) as server, Relay(server.address[1], listening("up", said)) as relay:
         connection = dial(("127.0.0.1", relay.port), authkey=KEY)
         assert ask(connection)
         assert relay.up is not None
