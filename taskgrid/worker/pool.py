@@ -80,6 +80,7 @@ class Pool:
             self._command(partial(self._accept, works))
             return
         try:
+            self._obey()  # what was commanded before is done before: to replace the children, for one
             self._accept(works)
             self._share_out()
             if self._rest.is_deep(time.monotonic()):
@@ -130,9 +131,12 @@ class Pool:
         heard = self._sleep()
         for hear in heard:
             hear()
+        self._obey()
+        self._tick_if_due(time.monotonic())
+
+    def _obey(self) -> None:
         while self._commands:
             self._commands.popleft()()
-        self._tick_if_due(time.monotonic())
 
     def _share_out(self) -> None:
         self._backlog.hand_out(time.monotonic())
