@@ -27,6 +27,7 @@ class Suspension:
         self._find = find
         self._paused_at: float | None = None
         self._slept: list[tuple[float, float]] = []
+        self._granted: dict[Token, float] = {}
         self._heard: dict[Token, float] = {}
         self._holder: dict[Token, str] = {}
         self._enlisted: set[str] = set()
@@ -60,7 +61,15 @@ class Suspension:
             self._paused_at = None
         elif kind == "start":
             self._paused_at = None
-            for known in (self._heard, self._holder, self._enlisted, self._connections, self._gone, self._hung_up):
+            for known in (
+                self._granted,
+                self._heard,
+                self._holder,
+                self._enlisted,
+                self._connections,
+                self._gone,
+                self._hung_up,
+            ):
                 known.clear()
 
     def _asked(self, at: float, message: Message) -> None:
@@ -83,7 +92,8 @@ class Suspension:
     def _answered(self, message: Message, reply: Any, asked_at: float) -> None:
         if message.verb == "lease" and reply is not None:
             for bundle in reply.bundles:
-                self._heard.setdefault(bundle.token, asked_at)
+                # Of a request that was repeated, the last may be answered first.
+                self._granted[bundle.token] = min(asked_at, self._granted.get(bundle.token, asked_at))
                 self._holder[bundle.token] = message.request.worker
 
     def _lost(self, at: float, connection: int) -> None:
@@ -99,9 +109,10 @@ class Suspension:
         return at - since - asleep
 
     def _expired(self, at: float, token: Token) -> None:
-        heard, worker = self._heard.get(token), self._holder.get(token)
-        if heard is None or worker is None:
+        worker = self._holder.get(token)
+        if worker is None:
             return  # its answer never left
+        heard = max(self._granted.get(token, 0.0), self._heard.get(token, 0.0))
         by_time = self._awake(heard, at) >= LEASE - _SLACK
         gone = self._gone.get(worker)
         by_grace = gone is not None and self._awake(gone, at) >= GRACE - _SLACK
