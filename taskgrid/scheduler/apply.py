@@ -96,6 +96,7 @@ def place(job: Job, start: int, stop: int) -> None:
 
 def _lease(job: Job, record: Leased) -> None:
     for start, stop in record.runs:
+        job.mark = max(job.mark, stop)  # the cursor may have passed it over cancelled tasks that were brought back
         job.unqueue(start, stop)
         _fall_due(job, start, stop)
         job.trails.update(start, stop, lambda past: past._replace(alone=record.alone), floor=rank(record.token))

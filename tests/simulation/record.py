@@ -115,6 +115,7 @@ class Record:
 
     def _leased(self, job: JobRecord, record: Any, group: Group) -> None:
         for index, task in job.within(record.runs):
+            job.mark = max(job.mark, index + 1)
             if task.state:
                 self._find(job, f"task {index} was leased after it had ended as {task.state}")
             if task.floor and record.token < task.floor:

@@ -60,6 +60,20 @@ def test_an_outcome_is_replayed_although_the_lease_after_its_backoff_was_lost() 
     assert states(scene.again(job)) == ["succeeded", "delayed", "delayed"]
 
 
+def test_a_task_brought_back_beyond_the_mark_is_in_doubt_once_it_was_leased() -> None:
+    """The cursor passes cancelled tasks without a mark; their later lease is a record, and says as much."""
+    scene = Scene()
+    job = scene.job(40)
+    first = scene.worker("first")
+    scene.cancel(job, (1, 40))
+    scene.lease(first, 2)
+    assert job.mark < 40
+    scene.retry(job, (39, 40))
+    assert [grant.runs for grant in scene.lease(first)] == [((39, 40),)]
+    scene.restart()
+    assert scene.lease(scene.worker("second"), 2) == []
+
+
 def test_a_job_is_shown_as_sealed_when_that_is_committed() -> None:
     """What rests on a record that a crash may take is not shown."""
     from taskgrid.scheduler.submit import Chunk, submit
