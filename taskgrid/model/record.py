@@ -22,6 +22,8 @@ class Created(Model):
     number: JobNumber
     spec: JobSpec
     at: float
+    epoch: int = 0
+    """The master's start that accepted it: no token of before can be about this job."""
 
 
 class Accepted(Model):

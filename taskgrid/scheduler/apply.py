@@ -51,7 +51,7 @@ def apply(job: Job, record: Record) -> None:  # noqa: C901  # one case per kind 
     job.next_record += 1
     match record:
         case Created():
-            pass  # the job itself
+            job.born = record.epoch
         case Accepted():
             job.states.extend(bytes(record.count))
             job.counts[0] += record.count

@@ -41,6 +41,7 @@ _FACTS: Final = (
     "retries",
     "mark",
     "mark_record",
+    "born",
 )
 
 
@@ -72,6 +73,7 @@ class _Head(Model):
     retries: int = 0
     mark: int
     mark_record: int
+    born: int = 0
     again: tuple[Run, ...]
     singles: tuple[Run, ...]
     away: tuple[tuple[str, tuple[Run, ...]], ...] = ()

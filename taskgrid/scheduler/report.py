@@ -66,7 +66,7 @@ def report(core: Core, worker_id: WorkerId, outcomes: Outcomes, now: float) -> J
     worker = core.workers.get(worker_id)
     if worker:
         worker.seen_at = now
-    if job is None or not core.known_token(outcomes.token):
+    if job is None or not core.known_token(job, outcomes.token):
         return Judgement([(run, Verdict.STALE) for run in outcomes.runs])
     judgement = Judgement()
     lease = core.leases.get(outcomes.token)

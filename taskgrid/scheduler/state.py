@@ -130,6 +130,8 @@ class Job:
         self.number = number
         self.spec = spec
         self.created_at = at
+        self.born = 0
+        """The epoch that it was accepted in."""
         self.states = bytearray()
         self.counts = [0] * len(STATE)
         self.next_ordinal = self.next_record = 0
@@ -369,9 +371,12 @@ class Core:
         if job.spec.key and self.by_key.get(job.spec.key) is job:
             del self.by_key[job.spec.key]
 
-    def known_token(self, token: Token) -> bool:
-        """Say whether the token is of this journal's history."""
-        return self.epochs.get(token.epoch) == token.salt
+    def known_token(self, job: Job, token: Token) -> bool:
+        """Say whether the token is of this journal's history, and not older than the job.
+
+        A journal put back to before the job gives its number to another.
+        """
+        return token.epoch >= job.born and self.epochs.get(token.epoch) == token.salt
 
     def renew(self, lease: Lease, now: float) -> None:
         """Let a lease begin anew; all last as long, so it is the last to expire."""

@@ -128,7 +128,7 @@ def _open(core: Core, chunk: Chunk, now: float) -> Submitted:
     _check_room(core, chunk.count)
     job = Job(core.next_number, chunk.spec, now)
     core.add(job)
-    return _accept(core, job, chunk, [Created(number=job.number, spec=job.spec, at=now)], now)
+    return _accept(core, job, chunk, [Created(number=job.number, spec=job.spec, at=now, epoch=core.epoch.number)], now)
 
 
 def _accept(core: Core, job: Job, chunk: Chunk, opening: list[Record], now: float) -> Submitted:

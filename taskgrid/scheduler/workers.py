@@ -160,7 +160,7 @@ def _extend_all(core: Core, by: float) -> None:
 
 def _extend(core: Core, worker: Worker, held: Held, now: float) -> list[Taken]:
     job = core.jobs.get(held.job)
-    if job is None or not core.known_token(held.token):
+    if job is None or not core.known_token(job, held.token):
         return [Taken(held.token, list(held.runs), cancelled=False)]
     lease = core.leases.get(held.token)
     if lease is None:

@@ -55,6 +55,7 @@ class Checker:
         self._granted: dict[tuple[int, int], Token] = {}
         self._tokens: dict[tuple[int, int], set[Token]] = {}
         self._expired: Counter[Token] = Counter()
+        self._starts = 0
         self._began: Counter[tuple[int, int]] = Counter()
         self._given: dict[tuple[str, str], Counter[int]] = {}
         self._rolled_back = False
@@ -204,6 +205,7 @@ class Checker:
             self._accepted[identity] = (name, max(before, min(at, len(job.tasks)) if job and self._rolled_back else at))
 
     def _on_start(self, name: str) -> None:
+        self._starts += name == "master"
         self._given[name, "arrival"] = Counter()
         self._given[name, "index"] = Counter()
 
@@ -283,5 +285,7 @@ class Checker:
         """Return how often its worker was lost, at most: by what was seen to expire, or by leases that came to nothing.
 
         One lease may count twice: a worker that was out of touch takes it up again, and is lost with it.
+        What was in doubt after a start may count without having expired.
         """
-        return max(task.leases + 1, sum(self._expired[token] for token in self._tokens.get((job.number, index), ())))
+        expired = sum(self._expired[token] for token in self._tokens.get((job.number, index), ()))
+        return max(task.leases + 1, expired + self._starts)

@@ -74,6 +74,27 @@ def test_a_task_brought_back_beyond_the_mark_is_in_doubt_once_it_was_leased() ->
     assert scene.lease(scene.worker("second"), 2) == []
 
 
+def test_a_token_of_before_a_job_says_nothing_of_it() -> None:
+    """A journal put back to before a job gives its number to another: who held the first one's task reports for it."""
+    scene = Scene()
+    lost = scene.job(1)
+    worker = scene.worker("w")
+    (grant,) = scene.lease(worker)
+    scene.records.clear()
+    scene.restart()
+    other = scene.job(1)
+    assert other.number == lost.number
+    second = scene.worker("second")
+    (theirs,) = scene.lease(second)
+    held = workers.Held(theirs.lease.token, other.number, theirs.runs)
+    workers.release(scene.core, second, [held])
+    worker = scene.worker("w")
+    assert [taken.runs for taken in scene.beat(worker, grant, runs=grant.runs) or []] == [[(0, 1)]]
+    assert scene.report(worker, grant, runs=grant.runs) == {0: Verdict.STALE}
+    scene.restart()
+    assert scene.report(worker, grant, runs=grant.runs) == {0: Verdict.STALE}, "nor after the next start"
+
+
 def test_a_job_is_shown_as_sealed_when_that_is_committed() -> None:
     """What rests on a record that a crash may take is not shown."""
     from taskgrid.scheduler.submit import Chunk, submit
