@@ -148,8 +148,9 @@ def _look_at(core: Core, job: Job, done: Tick, now: float) -> None:
 
 def _extend_all(core: Core, by: float) -> None:
     core.doubt_until += by
+    latest = core.ticked_at + core.limits.lease  # else one renewed after the last tick outlasts those granted now
     for lease in core.leases.values():
-        lease.expires_at += by
+        lease.expires_at = min(lease.expires_at + by, latest)
     for job in core.active.values():
         job.client_seen += by
     for worker in core.workers.values():
