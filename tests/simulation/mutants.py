@@ -144,6 +144,10 @@ def _shared_by_all_starts(queue: Any, job: Any, cursor: Any) -> int:
     return job.committed_sequence if current else job.restored_sequence
 
 
+def _known_by_its_salt(core: Any, _: Any, token: Any) -> bool:
+    return core.epochs.get(token.epoch) == token.salt
+
+
 def _repeat_is_new(core: Any, chunk: Any, now: float) -> Any:
     job = core.by_id.get(chunk.job)
     if job is not None and chunk.ordinal < job.next_ordinal and not job.sealed:
@@ -226,6 +230,9 @@ MUTANTS: dict[str, Mutant] = {
     "a repeated chunk is taken for a new one": Mutant(submit, "submit", _repeat_is_new, first=7),
     "the mark is not written ahead": Mutant(lease, "next_mark", _never, first=2),
     "tokens of another history are known": Mutant(state.Core, "known_token", _yes, RESTORED),
+    "a token of before a job speaks of it": Mutant(
+        state.Core, "known_token", _known_by_its_salt, FAILING_UNSYNCED, first=115
+    ),
     "a worker trusts its lease longer than the master": Mutant(ledger, "MARGIN", -0.5, OUT_OF_TOUCH, first=3),
     "outcomes that shall come later are forgotten": Mutant(ledger.Ledger, "_put_back", _put_nothing_back, FULL),
     "an iteration forgets what it gave": Mutant(client_results._Given, "before", _no, UNSYNCED, first=1),
