@@ -71,7 +71,7 @@ _KILLED: tuple[Row, ...] = (
     Row(
         "worker and master: `kill -9` by the task they run",
         "at each of its attempts",
-        "it reaches its limit and fails as `lost-worker`; its neighbours end",
+        "it reaches its limit and fails as `lost-worker`; what comes later runs",
         _in("test_handed_over", "a_task_that_kills_its_agent_and_the_master_each_time_reaches_its_limit"),
     ),
     Row(

@@ -31,8 +31,9 @@ task that was accepted and has no outcome, *doubled* one that has two, or that e
 
 *Recovery* is the time from a kill until what it held back went on: for a task process or a worker until the task it
 was at began again elsewhere; for a master or a client until some caller got its next value, so it includes the start of
-the new program. A blank means that the row has no such figure. These figures were taken on {machine}, {when}{mode};
-{passed} runs held, {failed} did not, {skipped} were skipped.
+the new program. A blank means that the row has no such figure.
+
+These figures were taken on {machine}, {when}{mode}: {passed} runs held, {failed} did not; {skipped} kinds were skipped.
 
 {table}
 

@@ -14,10 +14,10 @@ from history import History
 from proof_grid import HERE, SHORT_LEASE, attempts_begun, hire, traced
 from proof_tasks import fails_at_first, waits_for_file
 from real_programs import Programs, eventually
-from scale import scaled
+from scale import in_full_only
 
 HOUR, YEAR = 3600, 365 * 86400
-JUMPS = scaled((-YEAR,), (HOUR, -HOUR, YEAR, -YEAR), (HOUR, -HOUR, YEAR, -YEAR))
+JUMPS = (HOUR, -HOUR, YEAR, -YEAR)
 
 
 @pytest.fixture
@@ -41,6 +41,7 @@ class Clock:
         new.replace(self._file)
 
 
+@in_full_only
 @pytest.mark.parametrize("seconds", JUMPS)
 @pytest.mark.timeout(180)
 def test_a_clock_that_is_set_ends_no_lease_and_fires_delays_once(
@@ -65,6 +66,7 @@ def test_a_clock_that_is_set_ends_no_lease_and_fires_delays_once(
     record_property("tasks", 4)
 
 
+@in_full_only
 @pytest.mark.parametrize("seconds", JUMPS)
 @pytest.mark.timeout(180)
 def test_a_master_that_starts_with_another_date_goes_on_with_what_waits(

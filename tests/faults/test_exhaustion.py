@@ -54,6 +54,7 @@ def strangers(server: str, count: int) -> Iterator[None]:
         yield
 
 
+@in_full_only
 @pytest.mark.timeout(120)
 def test_a_master_without_descriptors_waits_for_them_without_a_spin(programs: Programs) -> None:
     """Connections beyond its limit wait in the kernel; those that were there are served, and later ones again."""
@@ -89,6 +90,7 @@ def few_threads() -> Iterator[Path]:
         group.rmdir()
 
 
+@in_full_only
 @pytest.mark.timeout(120)
 def test_a_master_without_threads_waits_for_them_without_a_spin(programs: Programs, few_threads: Path) -> None:
     """A connection whose thread can't start is closed; the client tries again, and is served once one can."""

@@ -21,7 +21,7 @@ from proof import prove, recoveries, seen_by
 from proof_grid import LEASE, attempts_begun, traced
 from proof_tasks import traced_square
 from real_programs import Programs
-from scale import scaled, seeds
+from scale import in_full_only, scaled, seeds
 
 from taskgrid import Grid
 from taskgrid.client.job import Job
@@ -81,6 +81,7 @@ def is_square(index: int, value: Any, attempts: set[tuple[int, int]]) -> bool:
     return square == index * index and (attempt, pid) in attempts
 
 
+@in_full_only
 @pytest.mark.timeout(180)
 def test_a_master_killed_while_a_client_submits_takes_each_item_once(programs: Programs) -> None:
     """The submission goes on with the next master: no chunk is missing, none is doubled."""

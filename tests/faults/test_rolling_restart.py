@@ -13,7 +13,7 @@ from proof import prove
 from proof_grid import LEASE, attempts_begun, hire
 from proof_tasks import traced_square
 from real_programs import Programs, eventually
-from scale import scaled
+from scale import in_full_only, scaled
 from test_kill_nine import is_square
 from test_lost_worker import connected
 
@@ -21,6 +21,7 @@ TASKS = scaled(1_500, 10_000, 40_000)
 ROUNDS = scaled(1, 3, 12)
 
 
+@in_full_only
 @pytest.mark.timeout(600)
 def test_a_rolling_restart_costs_nobody_anything_but_a_pause(
     programs: Programs, history: History, record_property: Record
@@ -76,6 +77,7 @@ def test_a_second_master_on_a_journal_is_refused_and_harms_nobody(programs: Prog
     assert programs.end(first) == 0
 
 
+@in_full_only
 @pytest.mark.timeout(180)
 def test_a_second_signal_to_a_master_changes_nothing(programs: Programs) -> None:
     """It is on its way out already, and leaves in good order."""
