@@ -130,8 +130,7 @@ class Job:
         self.number = number
         self.spec = spec
         self.created_at = at
-        self.born = 0
-        """The epoch that it was accepted in."""
+        self.born = 0  # the epoch that it was accepted in
         self.states = bytearray()
         self.counts = [0] * len(STATE)
         self.next_ordinal = self.next_record = 0
@@ -140,8 +139,7 @@ class Job:
         self.retries = 0
         self.ended_at: float | None = None
         self.mark = 0
-        self.mark_record = -1
-        self.sealed_record = -1
+        self.mark_record = self.sealed_record = -1
         self.marked_at = 0.0
         self.mark_step = 16
         self.cursor = 0
