@@ -106,7 +106,7 @@ _STOPPED: tuple[Row, ...] = (
 _CALLS: tuple[Row, ...] = (
     Row(
         "connection: cut, delayed, or a byte said twice",
-        "at each byte of a submit, a lease and a report, both ways",
+        "at every fifth byte (in the long run each) of a submit, a lease and a report, both ways",
         "one task each, one lease each, one result each",
         _in("test_cut_wires", "an_exchange_that_is_broken_at_any_byte_happens_once"),
     ),
