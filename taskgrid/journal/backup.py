@@ -23,7 +23,7 @@ from taskgrid.errors import JournalError
 from taskgrid.journal import rows
 from taskgrid.journal.database import Database
 from taskgrid.journal.place import Lock as JournalLock
-from taskgrid.journal.place import sync_folder
+from taskgrid.journal.place import sync_file, sync_folder
 from taskgrid.journal.settle import settle
 from taskgrid.journal.snapshot import Snapshot
 from taskgrid.journal.swap import refuse_unfinished
@@ -60,7 +60,7 @@ class Backup:
 
     def _let_commits_in(self, part: Path, step: int) -> None:
         if step % _STEPS_PER_SYNC == 0:
-            _sync(part)
+            sync_file(part)
         if self._ending.wait(_BETWEEN):
             raise JournalError("the backup was given up: the master ends", hint="Make another one.")
 
@@ -106,7 +106,7 @@ def _appearing(target: Path, size: int) -> Iterator[Path]:
     try:
         os.close(os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         yield part
-        _sync(part)
+        sync_file(part)
         os.link(part, target)  # unlike a rename it never takes another file's place
         sync_folder(target.parent)
     except FileExistsError as error:
@@ -146,11 +146,3 @@ def _forget_present_start(copy: sqlite3.Connection) -> None:
         "UPDATE epochs SET salt = ?, crc = ? WHERE number = ?", (salt, rows.epoch_sealed(number, salt), number)
     )
     copy.execute("PRAGMA journal_mode = DELETE").fetchall()  # all in the one file
-
-
-def _sync(file: Path) -> None:
-    handle = os.open(file, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -35,7 +35,16 @@ def prepare(path: Path) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Make the names of new files in a folder survive power loss."""
-    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    _sync(folder, os.O_RDONLY)
+
+
+def sync_file(file: Path) -> None:
+    """Make what was written to a file survive power loss."""
+    _sync(file, os.O_RDWR)
+
+
+def _sync(path: Path, mode: int) -> None:
+    handle = os.open(path, mode | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     finally:

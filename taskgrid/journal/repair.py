@@ -22,7 +22,7 @@ from typing import Final
 from taskgrid.errors import JournalError
 from taskgrid.journal import rows, schema
 from taskgrid.journal.mend import Loss, Mender
-from taskgrid.journal.place import Lock, sync_folder
+from taskgrid.journal.place import Lock, sync_file, sync_folder
 from taskgrid.journal.salvage import Salvage
 from taskgrid.journal.settle import Settled, settle
 from taskgrid.journal.snapshot import Snapshot
@@ -82,7 +82,8 @@ def _repair(place: Path, found: Verified, agree: Callable[[Sequence[str], Sequen
         findings = [*found.findings, *_about_log(settled)]
         if not agree(findings, losses):
             return Repaired(str(place), done=False, findings=findings, losses=losses)
-        _sync(fresh)
+        sync_file(fresh)
+        sync_folder(fresh.parent)
         fresh.rename(waiting(place))
     swap(place)
     return Repaired(str(place), done=True, findings=findings, losses=losses, aside=str(aside(place)))
@@ -164,12 +165,3 @@ def _begin_anew(target: sqlite3.Connection, salvage: Salvage) -> None:
     tokens = (int(text.split(" ", 1)[0]) for (text,) in target.execute("SELECT DISTINCT token FROM outcomes") if text)
     number, salt = max([*salvage.epochs(), *tokens], default=0), secrets.token_hex(8)
     target.execute("INSERT INTO epochs VALUES (?, ?, ?)", (number, salt, rows.epoch_sealed(number, salt)))
-
-
-def _sync(file: Path) -> None:
-    handle = os.open(file, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    sync_folder(file.parent)
