@@ -85,22 +85,22 @@ class Connection:
             self.shutdown()
 
     def _sealed(self, packed: Packed) -> Packed:
-        seal = self.session.sending
-        if seal is None:
-            return packed
-        return Packed([*packed.pieces, seal.next(packed.pieces)], packed.size + SEAL_SIZE)
+        seal, (pieces, size) = self.session.sending, packed
+        return Packed([*pieces, seal.next(pieces)], size + SEAL_SIZE) if seal else packed
 
     def receive(self, timeout: float | None) -> Frame:
         """Receive a frame whose first byte comes within `timeout` seconds (None: whenever). Raises `LOST`."""
+        if self._start == self._end:
+            self._start, self._end = 0, self.stream.receive_into(self._view, timeout)
         self._deadline = None
-        if self._start < self._end:
-            self._begin()
-        self._fill(PREFIX.size, timeout)
+        while self._end - self._start < PREFIX.size:
+            self._read_on()
         size = PREFIX.size + frame_size(self._buffer, self._start, self._limits.max_frame)
-        frame = self._take(size + self._seal_size)
+        whole = self._take(size + self._seal_size)
+        frame = whole[:size]
         if self.session.receiving is not None:
-            self.session.receiving.check(frame[:size], frame[size:])
-        return unpack(frame[:size])
+            self.session.receiving.check(frame, whole[size:])
+        return unpack(frame)
 
     def fileno(self) -> int:
         """Return the descriptor, -1 once closed."""
@@ -118,39 +118,37 @@ class Connection:
         """End it and give its descriptor back; for its owner."""
         self.stream.close()
 
-    def _begin(self) -> None:
-        self._deadline = time.monotonic() + self._limits.frame
-
     def _take(self, size: int) -> memoryview:
-        if size > _BUFFER:
-            return self._take_large(size)
-        self._fill(size, None)
-        taken = self._view[self._start : self._start + size]
-        self._start += size
-        if self._start == self._end:
-            self._start = self._end = 0
-        return taken
+        start, stop = self._start, self._start + size
+        if stop > self._end:
+            return self._take_large(size) if size > _BUFFER else self._take_rest(size)
+        self._start = stop
+        return self._view[start:stop]
+
+    def _take_rest(self, size: int) -> memoryview:
+        while self._end - self._start < size:
+            self._read_on()
+        return self._take(size)
 
     def _take_large(self, size: int) -> memoryview:
         frame = memoryview(bytearray(size))
-        have = min(self._end - self._start, size)
-        frame[:have] = self._view[self._start : self._start + have]
+        have = self._end - self._start
+        frame[:have] = self._view[self._start : self._end]
         self._start = self._end = 0
         while have < size:
-            have += self._receive_into(frame[have:], None)
+            have += self.stream.receive_into(frame[have:], self._left())
         return frame
 
-    def _fill(self, size: int, timeout: float | None) -> None:
-        if self._start + size > _BUFFER:
+    def _read_on(self) -> None:
+        """Read more of a frame that has begun, behind what is there of it."""
+        if self._start:
             rest = bytes(self._view[self._start : self._end])
-            self._view[: len(rest)] = rest
             self._start, self._end = 0, len(rest)
-        while self._end - self._start < size:
-            self._end += self._receive_into(self._view[self._end :], timeout)
+            self._view[: self._end] = rest
+        self._end += self.stream.receive_into(self._view[self._end :], self._left())
 
-    def _receive_into(self, view: memoryview, timeout: float | None) -> int:
-        if self._deadline is not None:
-            return self.stream.receive_into(view, left(self._deadline))
-        count = self.stream.receive_into(view, timeout)
-        self._begin()
-        return count
+    def _left(self) -> float:
+        """Return the seconds that the frame has left; they are counted from when it was seen to be incomplete."""
+        if self._deadline is None:
+            self._deadline = time.monotonic() + self._limits.frame
+        return left(self._deadline)

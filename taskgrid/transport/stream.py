@@ -110,9 +110,10 @@ class Stream:
     def send_at_once(self, pieces: Sequence[bytes], size: int) -> memoryview:
         """Write what the peer takes without being waited for; return the rest. Raises `OSError`."""
         if not self._tls:
-            sent = 0
-            with suppress(BlockingIOError):
+            try:
                 sent = self._send_once(pieces, size, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                sent = 0
             return memoryview(b"".join(pieces))[sent:] if sent < size else memoryview(b"")
         rest = memoryview(b"".join(pieces))
         with suppress(*_WANTS), self._session:

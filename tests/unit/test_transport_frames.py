@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import math
 import random
 
@@ -82,6 +83,15 @@ def test_sender_refuses_what_the_receiver_would() -> None:
     """`TooLarge` at home, with what to do instead."""
     with pytest.raises(TooLarge, match="pass its path"):
         pack_request(1, "submit", b"{}", (bytes(MAX_FRAME),))
+
+
+@given(key=st.binary(max_size=200), frames=st.lists(st.lists(st.binary(max_size=200), max_size=4), max_size=4))
+def test_seal_is_the_hmac_of_rfc_2104_over_number_and_frame(key: bytes, frames: list[list[bytes]]) -> None:
+    """For every length of key and however the frame is in pieces, as the standard library computes it."""
+    seal = Seal(key)
+    for number, pieces in enumerate(frames):
+        told = hmac.digest(key, number.to_bytes(8, "big") + b"".join(pieces), "sha256")
+        assert seal.next(pieces) == told[:SEAL_SIZE]
 
 
 def test_seal_is_good_once_in_its_place_and_direction() -> None:
