@@ -77,7 +77,7 @@ def replies(
 
     with link.results() as proxy:
         reply, parts = proxy.fetch(ask(cursor))
-        while reply.rows or not reply.job.complete:
+        while reply.rows or not reply.complete:
             begun = prepared("fetch", ask(reply.cursor)) if ahead else None
             if begun:
                 proxy.begin(begun)
@@ -173,13 +173,13 @@ def until_complete(link: Link, job: JobId, deadline: Deadline) -> bool:
         while True:
             request = FetchRequest(job=job, order=Order.ARRIVAL, cursor=cursor, wait=wait, limit=1)
             reply, _ = proxy.fetch(request)
-            if reply.job.complete:
+            if reply.complete:
                 return True
             if deadline.over():
                 return False
             if wait and reply.rows:
                 # A busy job ends something every moment: look at its end now and then, not at each.
                 pause.wait(deadline.left(_PAUSE))
-            position = max(reply.job.sequence, reply.cursor.position)
+            position = max(reply.sequence, reply.cursor.position)
             cursor = reply.cursor.model_copy(update={"position": position})
             wait = deadline.left(POLL)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future
 
 from taskgrid.clock import Clock
 from taskgrid.journal.protocol import ChunkRow, Commit, Group, Journal, OutcomeRow
@@ -20,7 +19,7 @@ from taskgrid.model import JobNumber, Record, Token, WorkerId
 from taskgrid.scheduler import checkpoint, workers
 from taskgrid.scheduler.state import Change, Core, Job, Limits
 from taskgrid.scheduler.submit import lowered_mark
-from taskgrid.transport.protocol import Answer, Peer
+from taskgrid.transport.protocol import Answer, Deferred, Peer
 
 _CHECKPOINT_EVERY = 10_000
 _RATE_SECONDS = 5.0
@@ -212,7 +211,7 @@ class Engine:
         if self.polls.await_work and self.core.waiting.jobs:
             self.wake(attended=attended)
 
-    def poll(self, connection: int, wait: float, look: Look) -> Answer | Future[Answer]:
+    def poll(self, connection: int, wait: float, look: Look) -> Answer | Deferred:
         """Answer a request at once, or within `wait` seconds when there is something; not under the lock."""
         poll = LongPoll(connection, self.now() + wait, look)
         answer = poll.begin()

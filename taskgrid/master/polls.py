@@ -10,43 +10,41 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
 from math import inf
 from typing import Final
 
 from taskgrid.model import JobNumber
-from taskgrid.transport.protocol import Answer
+from taskgrid.transport.protocol import Answer, Deferred
 
 Look = Callable[["LongPoll"], Answer | None]
 """Returns the answer, or None once the poll is in a line."""
 
 
-class LongPoll:
+class LongPoll(Deferred):
     """One request that waits at most until `deadline`, in grid time."""
 
-    __slots__ = ("_look", "answer", "connection", "deadline", "seen")
+    __slots__ = ("_look", "connection", "deadline", "seen")
 
     def __init__(self, connection: int, deadline: float, look: Look) -> None:
+        super().__init__()
         self.connection: Final = connection
         self.deadline: Final = deadline
-        self.answer: Final[Future[Answer]] = Future()
         self.seen = 0
         self._look = look
 
-    def begin(self) -> Answer | Future[Answer]:
-        """Look for the first time, on the request's own thread; return the answer, or where it will come."""
-        answer = self._look(self)
-        return self.answer if answer is None else answer
+    def begin(self) -> Answer | Deferred:
+        """Look for the first time, on the request's own thread; return the answer, or this poll if it must wait."""
+        return self._look(self) or self
 
     def look_again(self) -> None:
         """Look after a wake-up, on any thread that holds no lock."""
         try:
             answer = self._look(self)
         except Exception as error:  # noqa: BLE001  # it is the answer
-            self.answer.set_exception(error)
+            self.settle(error)
             return
         if answer is not None:
-            self.answer.set_result(answer)
+            self.settle(answer)
 
 
 class Polls:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future
 from functools import partial
 
 from taskgrid.errors import TooLarge, UnknownJob, UsageError
@@ -13,11 +12,12 @@ from taskgrid.model import JobId, Run, Verdict
 from taskgrid.scheduler import report as reporting
 from taskgrid.scheduler.runs import count
 from taskgrid.scheduler.state import Change, Job
-from taskgrid.scheduler.view import is_complete, job_view
+from taskgrid.scheduler.view import is_complete
 from taskgrid.transport.protocol import (
     CUT,
     Answer,
     Cursor,
+    Deferred,
     FetchReply,
     FetchRequest,
     Judged,
@@ -70,7 +70,7 @@ class ResultQueue:
         answers = [self._verdicts(report, done) for report, done in zip(request.reports, judgements, strict=True)]
         return ReportReply(reports=tuple(answers)), ()
 
-    def fetch(self, peer: Peer, request: FetchRequest, parts: Parts) -> Answer | Future[Answer]:
+    def fetch(self, peer: Peer, request: FetchRequest, parts: Parts) -> Answer | Deferred:
         """Return outcomes after a cursor, at once or when there are some."""
         del parts
         wait = min(request.wait, _LONGEST_WAIT)
@@ -88,15 +88,13 @@ class ResultQueue:
             rows, given, after = self._read(job, request, position, stop) if position < stop else ([], [], position)
             with engine.lock:
                 if rows or complete or engine.now() >= poll.deadline or engine.is_gone(peer):
-                    view = job_view(job)
                     break
                 if job.committed_sequence == seen and not is_complete(job):  # else there was a commit since we looked
                     engine.polls.wait_for_job(poll, job.number)
                     return None
-        # As of the read: who is told that the job is complete has seen all of it.
-        view = view if complete else view.model_copy(update={"complete": False, "ended_at": None})
+        # `complete` and `seen` are as of the read: who is told that the job is complete has seen all of it.
         cursor = Cursor(epoch=engine.core.epoch.number, salt=engine.core.epoch.salt, position=after)
-        return FetchReply(rows=tuple(rows), cursor=cursor, job=view), tuple(given)
+        return FetchReply(rows=tuple(rows), cursor=cursor, complete=complete, sequence=seen), tuple(given)
 
     def payloads(self, peer: Peer, request: PayloadsRequest, parts: Parts) -> tuple[PayloadsReply, Parts]:
         """Return the payloads of tasks, up to about a mebibyte."""

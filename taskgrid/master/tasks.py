@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from concurrent.futures import Future
 from functools import partial
 
 from taskgrid.errors import Busy, ChunkRefused, UsageError
@@ -21,6 +20,7 @@ from taskgrid.transport.protocol import (
     CUT,
     Answer,
     Bundle,
+    Deferred,
     Drop,
     Empty,
     ExtendReply,
@@ -66,7 +66,7 @@ class TaskQueue:
             reply = reply.model_copy(update={"first": self._first_time(done.job, request, lines)})
         return reply, ()
 
-    def lease(self, peer: Peer, request: LeaseRequest, parts: Parts) -> Answer | Future[Answer]:
+    def lease(self, peer: Peer, request: LeaseRequest, parts: Parts) -> Answer | Deferred:
         """Give work to a worker, at once or when there is some."""
         del parts
         wait = min(request.wait, _LONGEST_WAIT)

@@ -16,14 +16,16 @@ _FADE_AT: Final = 20_000
 class Durations:
     """Counts of durations by power of two of microseconds."""
 
-    __slots__ = ("_counts", "_total")
+    __slots__ = ("_counts", "_known", "_total")
 
     def __init__(self) -> None:
         self._counts = [0.0] * _BUCKETS
         self._total = 0.0
+        self._known: dict[float, float] = {}  # quantiles that were asked for since the last `add`
 
     def add(self, counts: Iterable[tuple[int, int]]) -> None:
         """Add (b, n): n durations between 2**b and 2**(b+1) microseconds."""
+        self._known.clear()
         for bucket, count in counts:
             self._counts[max(0, min(bucket, _BUCKETS - 1))] += count
             self._total += count
@@ -35,6 +37,12 @@ class Durations:
         """Return the duration in seconds below which that share lies, to a factor of 1.5; None before the first."""
         if not self._total:
             return None
+        known = self._known.get(share)
+        if known is None:
+            known = self._known[share] = self._quantile(share)
+        return known
+
+    def _quantile(self, share: float) -> float:
         left = self._total * share
         for bucket, count in enumerate(self._counts):
             left -= count

@@ -218,10 +218,11 @@ class Job:
         """Apply an event to a run of tasks and keep the counts."""
         before = self.states[start:stop]
         advance(self.states, start, stop, event)
-        after = self.states[start:stop]
-        counts = self.counts
-        for state in _STATES:
-            counts[state] += after.count(state) - before.count(state)
+        counts, states = self.counts, self.states
+        for state in _STATES if stop - start > 1 else before:
+            counts[state] -= before.count(state)
+        for state in _STATES if stop - start > 1 else states[start:stop]:
+            counts[state] += states.count(state, start, stop)
 
     def holder(self, index: int) -> Lease | None:
         """Return the lease that covers a task."""

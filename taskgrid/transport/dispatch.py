@@ -7,7 +7,6 @@ other is logged here with its traceback, of which the peer is told one line. No 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -15,7 +14,7 @@ from pydantic import ValidationError
 
 from taskgrid.errors import NotLetIn, Refused, TaskGridError, TooLarge, UsageError
 from taskgrid.transport.frames import Frame, Packed, pack_error, pack_reply
-from taskgrid.transport.protocol import VERBS, Answer, Parts, Peer, Role, Service
+from taskgrid.transport.protocol import VERBS, Answer, Deferred, Outcome, Parts, Peer, Role, Service
 
 MOST_VALUES: Final = 250_000
 """Values in a request's body: to parse one takes up to a hundred bytes, before a model has looked at it."""
@@ -28,7 +27,7 @@ class Route(NamedTuple):
 
     read: Callable[[bytes], Any]
     roles: frozenset[Role]
-    method: Callable[[Peer, Any, Parts], Answer | Future[Answer]]
+    method: Callable[[Peer, Any, Parts], Answer | Deferred]
 
 
 class Dispatch:
@@ -48,14 +47,14 @@ class Dispatch:
         """
         try:
             answer = self._carry(peer, frame)
-            if not isinstance(answer, Future):
+            if not isinstance(answer, Deferred):
                 return _packed(frame, answer)
         except Exception as error:  # noqa: BLE001  # the last resort: the peer gets an answer
             return _refused(peer, frame, error)
-        answer.add_done_callback(lambda done: later(_settled(peer, frame, done)))
+        answer.then(lambda outcome: later(_settled(peer, frame, outcome)))
         return None
 
-    def _carry(self, peer: Peer, frame: Frame) -> Answer | Future[Answer]:
+    def _carry(self, peer: Peer, frame: Frame) -> Answer | Deferred:
         route = self._routes.get(frame.envelope.verb)
         if route is None:
             raise _unknown(frame.envelope.verb)
@@ -74,9 +73,11 @@ def _packed(frame: Frame, answer: Answer) -> Packed:
     return pack_reply(frame.envelope.n, type(reply).__pydantic_serializer__.to_json(reply), parts)
 
 
-def _settled(peer: Peer, frame: Frame, done: Future[Answer]) -> Packed:
+def _settled(peer: Peer, frame: Frame, outcome: Outcome) -> Packed:
+    if isinstance(outcome, Exception):
+        return _refused(peer, frame, outcome)
     try:
-        return _packed(frame, done.result())
+        return _packed(frame, outcome)
     except Exception as error:  # noqa: BLE001  # likewise
         return _refused(peer, frame, error)
 

@@ -10,7 +10,7 @@ import pytest
 from taskgrid.client.link import Link
 from taskgrid.client.results import Source, as_they_come, failed, in_order
 from taskgrid.functions import NamedSignature
-from taskgrid.model import Cause, Failure, JobId, JobNumber, JobView, failure_line, new_id
+from taskgrid.model import Cause, Failure, JobId, JobNumber, failure_line, new_id
 from taskgrid.settings import GridSettings
 from taskgrid.transport.keys import KeyTable, new_key, save_key
 from taskgrid.transport.protocol import Cursor, FetchReply, FetchRequest, OutcomeRun, Parts, Peer
@@ -34,20 +34,9 @@ class Script:
         """Give the next reply; when there is none, the job is complete."""
         self.shown.append(request.cursor)
         rows, cursor = next(self._replies, ([], None))
-        view = JobView(
-            id=JOB,
-            number=JobNumber(1),
-            function="m:f",
-            name="f",
-            owner="",
-            created_at=0,
-            sealed=True,
-            complete=cursor is None,
-            counts={},
-            total=0,
-        )
         runs = tuple(OutcomeRun(first=first, count=lines.count(b"\n") + 1) for first, lines in rows)
-        return FetchReply(rows=runs, cursor=cursor or request.cursor, job=view), tuple(lines for _, lines in rows)
+        reply = FetchReply(rows=runs, cursor=cursor or request.cursor, complete=cursor is None, sequence=0)
+        return reply, tuple(lines for _, lines in rows)
 
 
 @pytest.fixture

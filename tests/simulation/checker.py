@@ -159,9 +159,12 @@ class Checker:
     def _answered_fetch(self, request: Any, reply: Any, parts: Any) -> None:
         job = self.record.by_id.get(request.job)
         if job is None:
-            self._find(f"job {reply.job.number} was shown before it was committed")
+            self._find(f"job {request.job} was shown before it was committed")
             return
-        self._view(job, reply.job)
+        if reply.complete and not job.ended:
+            self._find(f"job {job.number} was called complete before it was")
+        if reply.sequence > job.sequence:
+            self._find(f"job {job.number}: {reply.sequence} rows were told of, there are {job.sequence}")
         if request.order == "arrival" and reply.cursor.position > job.sequence:
             self._find(f"job {job.number}: a cursor points at {reply.cursor.position}, beyond row {job.sequence}")
         for row, part in zip(reply.rows, parts, strict=True):
@@ -174,7 +177,7 @@ class Checker:
         counts = {state: view.counts.get(state, 0) for state in ("succeeded", "failed", "cancelled")}
         if view.total > len(job.tasks) or any(number > job.count(state) for state, number in counts.items()):
             self._find(f"job {job.number}: counts {counts} of {view.total} were shown before their commit")
-        if view.complete and not (job.sealed and all(task.state for task in job.tasks)):
+        if view.complete and not job.ended:
             self._find(f"job {job.number} was called complete before it was")
         if view.sealed and not job.sealed:
             self._find(f"job {job.number} was shown as sealed before that was committed")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +18,7 @@ from taskgrid.master.service import MasterService
 from taskgrid.master.upkeep import Upkeep
 from taskgrid.scheduler.state import Limits
 from taskgrid.settings import MasterSettings
-from taskgrid.transport.protocol import Peer
+from taskgrid.transport.protocol import Deferred, Outcome, Peer
 
 from .disk import Died, Disk, SimulatedJournal
 from .loop import Loop, Node
@@ -190,16 +189,17 @@ class Master(Node):
         except Died:
             return
         else:
-            if isinstance(answered, Future):  # a long poll that waits for something
-                answered.add_done_callback(lambda done: answer(*self._outcome(done)))
+            if isinstance(answered, Deferred):  # a long poll that waits for something
+                answered.then(lambda outcome: answer(*self._told(outcome)))
             else:
                 answer(*answered)
 
-    def _outcome(self, done: Future[Any]) -> tuple[Any, Any]:
-        error = done.exception()
-        if error is not None and not isinstance(error, TaskGridError):
-            self.loop.note("error", repr(error))  # raised here it would only be logged
-        return (None, error) if error is not None else done.result()
+    def _told(self, outcome: Outcome) -> tuple[Any, Any]:
+        if not isinstance(outcome, Exception):
+            return outcome
+        if not isinstance(outcome, TaskGridError):
+            self.loop.note("error", repr(outcome))  # raised here it would only be logged
+        return None, outcome
 
 
 def _peer(connection: int) -> Peer:

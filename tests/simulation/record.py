@@ -49,6 +49,11 @@ class JobRecord:
     sequence: int = 0
     sealed: bool = False
 
+    @property
+    def ended(self) -> bool:
+        """Say whether nothing more comes, and every task has ended."""
+        return self.sealed and all(task.state for task in self.tasks)
+
     def count(self, state: str) -> int:
         """Return how many tasks ended so."""
         return sum(task.state == state for task in self.tasks)

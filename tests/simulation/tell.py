@@ -109,6 +109,6 @@ def _reply(verb: str, reply: Any, rest: Any) -> str:
             return " ".join(f"{judged.runs}:{judged.verdict}" for answer in reply.reports for judged in answer)
         case "fetch":
             rows = [(row.first, row.count) for row in reply.rows]
-            return f"{rows} cursor {reply.cursor.position}{' complete' if reply.job.complete else ''}"
+            return f"{rows} cursor {reply.cursor.position}{' complete' if reply.complete else ''}"
         case _:
             return "done"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from concurrent.futures import Future
 
 import pytest
 
@@ -24,6 +23,7 @@ from taskgrid.transport.protocol import (
     Answer,
     Bundle,
     Cursor,
+    Deferred,
     EnlistRequest,
     FetchReply,
     FetchRequest,
@@ -69,20 +69,20 @@ class Master:
     def lease(self, *, bundles: int = 1, connection: int = 1) -> list[tuple[Bundle, bytes]]:
         request = LeaseRequest(worker=_WORKER, nonce=new_id(), bundles=bundles, wait=0.0)
         answer = self.service.lease(self.peer._replace(connection=connection), request, ())
-        assert not isinstance(answer, Future), "a poll that waits for no time is answered at once"
+        assert not isinstance(answer, Deferred), "a poll that waits for no time is answered at once"
         reply, parts = answer
         assert isinstance(reply, LeaseReply)
         return list(zip(reply.bundles, parts, strict=True))
 
-    def poll_for_work(self, wait: float = 20.0) -> Future[Answer]:
+    def poll_for_work(self, wait: float = 20.0) -> Deferred:
         request = LeaseRequest(worker=_WORKER, nonce=new_id(), bundles=1, wait=wait)
         answer = self.service.lease(self.peer, request, ())
-        assert isinstance(answer, Future)
+        assert isinstance(answer, Deferred)
         return answer
 
-    def poll_for_outcomes(self, job: JobId) -> Future[Answer]:
+    def poll_for_outcomes(self, job: JobId) -> Deferred:
         answer = self.service.fetch(self.peer, FetchRequest(job=job, order=Order.ARRIVAL, wait=20.0), ())
-        assert isinstance(answer, Future)
+        assert isinstance(answer, Deferred)
         return answer
 
     def report(self, bundle: Bundle, runs: tuple[Run, ...] | None = None, lines: bytes = b"1") -> None:
@@ -92,10 +92,18 @@ class Master:
     def fetch(self, job: JobId, cursor: Cursor, order: Order = Order.ARRIVAL) -> tuple[FetchReply, Parts]:
         request = FetchRequest(job=job, order=order, cursor=cursor, wait=0.0)
         answer = self.service.fetch(self.peer, request, ())
-        assert not isinstance(answer, Future), "likewise"
+        assert not isinstance(answer, Deferred), "likewise"
         reply, parts = answer
         assert isinstance(reply, FetchReply)
         return reply, parts
+
+
+def answered(poll: Deferred) -> Answer:
+    """Return the answer that is there, or raise what is there in its place."""
+    if isinstance(poll.outcome, Exception):
+        raise poll.outcome
+    assert poll.outcome is not None, "it was not answered"
+    return poll.outcome
 
 
 class _Idle:
@@ -164,7 +172,7 @@ def test_a_long_poll_holds_no_thread_and_is_answered_by_who_submits(master: Mast
     master.enlist()
     answer = master.poll_for_work()
     master.submit(b"[1]")
-    reply, parts = answer.result(0)
+    reply, parts = answered(answer)
     assert isinstance(reply, LeaseReply)
     assert [bundle.runs for bundle in reply.bundles] == [((0, 1),)]
     assert parts == (b"[1]",)
@@ -177,7 +185,7 @@ def test_a_long_poll_ends_when_its_time_is_up(master: Master) -> None:
     assert master.engine.attend() == pytest.approx(5.0)
     master.clock.advance(5.0)
     master.engine.attend()
-    reply, _ = answer.result(0)
+    reply, _ = answered(answer)
     assert isinstance(reply, LeaseReply)
     assert reply.bundles == ()
     master.submit(b"[1]")
@@ -189,8 +197,8 @@ def test_all_long_polls_end_when_the_master_is_about_to_leave(master: Master) ->
     master.enlist()
     work, outcome = master.poll_for_work(), master.poll_for_outcomes(master.submit(b"[1]", function="m:g"))
     master.engine.hush()
-    assert work.done()
-    assert outcome.done()
+    assert work.outcome
+    assert outcome.outcome
 
 
 def test_a_look_that_fails_is_the_answer(master: Master) -> None:
@@ -206,7 +214,7 @@ def test_a_look_that_fails_is_the_answer(master: Master) -> None:
         master.engine.polls.wake_for_job(JobNumber(7))
     master.engine.attend()
     with pytest.raises(UnknownJob):
-        poll.answer.result(0)
+        answered(poll)
 
 
 def test_a_bundle_never_outgrows_its_frame_after_a_restart(master: Master) -> None:

@@ -32,6 +32,7 @@ from taskgrid.transport.protocol.control import (
     TouchedReply,
     WorkersReply,
 )
+from taskgrid.transport.protocol.deferred import Deferred, Outcome
 from taskgrid.transport.protocol.frame import (
     CUT,
     DEFAULT_PORT,
@@ -88,6 +89,7 @@ __all__ = [
     "BackupRequest",
     "Bundle",
     "Cursor",
+    "Deferred",
     "Drop",
     "Empty",
     "EnlistReply",
@@ -110,6 +112,7 @@ __all__ = [
     "Message",
     "Offer",
     "Order",
+    "Outcome",
     "OutcomeRun",
     "Parts",
     "PayloadsReply",

@@ -53,8 +53,8 @@ Answer = tuple[Model, Parts]
 class Service(Protocol):
     """What the server calls: one method per verb, named as the verb, and a word when a connection ends.
 
-    A method is `verb(peer, request, parts) -> (reply, parts)`, or returns a future of those for a long
-    poll, which then holds no thread. It raises `TaskGridError` to refuse.
+    A method is `verb(peer, request, parts) -> (reply, parts)`, or returns a `Deferred` for a long poll,
+    which then holds no thread. It raises `TaskGridError` to refuse.
     """
 
     def disconnected(self, peer: Peer) -> None:

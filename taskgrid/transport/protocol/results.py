@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from taskgrid.model import Cause, JobId, JobNumber, JobView, Run, Token, Verdict, WorkerId
+from taskgrid.model import Cause, JobId, JobNumber, Run, Token, Verdict, WorkerId
 from taskgrid.transport.protocol.frame import CUT, Message
 
 
@@ -94,7 +94,10 @@ class FetchReply(Message):
     rows: tuple[OutcomeRun, ...] = ()
     cursor: Cursor
     """Where to go on; it may lie behind the request's when the journal's end does."""
-    job: JobView
+    complete: bool
+    """The job is complete, and no row comes after these."""
+    sequence: int
+    """Outcome rows of the job committed so far."""
 
 
 class PayloadsRequest(Message):
