@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from operator import sub
 
 from taskgrid.model import Run
 
@@ -69,6 +70,10 @@ class RunSet:
         low = bisect_right(self._stops, start)
         high = bisect_left(self._starts, stop)
         if low >= high:
+            return
+        if start <= self._starts[low] and self._stops[high - 1] <= stop:  # mostly one run, and all of it
+            self._size -= sum(map(sub, self._stops[low:high], self._starts[low:high]))
+            del self._starts[low:high], self._stops[low:high]
             return
         pieces = [(a, b) for a, b in ((self._starts[low], start), (stop, self._stops[high - 1])) if a < b]
         self._size -= sum(self._stops[at] - self._starts[at] for at in range(low, high))

@@ -41,46 +41,44 @@ class Assigned:
     """The works of one child, in the order in which it was sent them."""
 
     def __init__(self) -> None:
-        self._placed: deque[Placed] = deque()
+        self.placed: deque[Placed] = deque()
+        """What has not ended, in order; looked at from elsewhere, changed here."""
         self.next = 0
         """The ordinal of the next task to be placed."""
 
-    def __len__(self) -> int:
-        return len(self._placed)
-
     def works(self) -> Iterator[Work]:
         """Yield the works that have not ended."""
-        return (placed.work for placed in self._placed)
+        return (placed.work for placed in self.placed)
 
     def rests(self) -> list[Work]:
         """Return what has not ended, in order, and keep it."""
-        return [rest for placed in self._placed if (rest := placed.rest(0)) is not None]
+        return [rest for placed in self.placed if (rest := placed.rest(0)) is not None]
 
     def place(self, work: Work) -> int:
         """Add a work and return the ordinal of its first task."""
         first = self.next
         self.next += work.count
-        self._placed.append(Placed(work, first, first, self.next))
+        self.placed.append(Placed(work, first, first, self.next))
         return first
 
     def end(self, first: int, count: int) -> tuple[Lease, tuple[Run, ...]]:
         """Count tasks as ended, which the child ends in order; return whose they are."""
-        head = self._placed[0] if self._placed else None
+        head = self.placed[0] if self.placed else None
         if head is None or first != head.ended or first + count > head.stop:
             raise Nonsense(f"a task process said that it ended {count} tasks from {first} on, which it was not running")
         head.ended += count
         runs = part(head.work.runs, first - head.first, first - head.first + count)
         if head.ended == head.stop:
-            self._placed.popleft()
+            self.placed.popleft()
         return head.work.lease, runs
 
     def begun(self, unbegun: int) -> list[int]:
         """Return the ordinals of the tasks that began, below `unbegun`, and have not ended."""
-        return [ordinal for placed in self._placed for ordinal in range(placed.ended, min(placed.stop, unbegun))]
+        return [ordinal for placed in self.placed for ordinal in range(placed.ended, min(placed.stop, unbegun))]
 
     def find(self, ordinal: int) -> tuple[Work, int] | None:
         """Return the work and the index of an assigned task; None if it has ended or was taken back."""
-        for placed in self._placed:
+        for placed in self.placed:
             if placed.ended <= ordinal < placed.stop:
                 position = ordinal - placed.first
                 return placed.work, part(placed.work.runs, position, position + 1)[0][0]
@@ -88,15 +86,15 @@ class Assigned:
 
     def take_back(self, start: int) -> list[Work]:
         """Remove and return everything from the ordinal `start` on that has not ended."""
-        taken = [rest for placed in self._placed if (rest := placed.rest(start)) is not None]
-        for placed in self._placed:
+        taken = [rest for placed in self.placed if (rest := placed.rest(start)) is not None]
+        for placed in self.placed:
             placed.stop = max(placed.ended, min(placed.stop, start))
-        self._placed = deque(placed for placed in self._placed if placed.ended < placed.stop)
+        self.placed = deque(placed for placed in self.placed if placed.ended < placed.stop)
         return taken
 
     def holds_beyond(self, ordinal: int) -> bool:
         """Say whether anything from this ordinal on is assigned."""
-        return bool(self._placed) and self._placed[-1].stop > ordinal
+        return bool(self.placed) and self.placed[-1].stop > ordinal
 
     def remove_all(self, *, but: int | None = None) -> list[Work]:
         """Remove and return everything that has not ended, in order, without the task `but`."""

@@ -26,8 +26,12 @@ class Backlog:
 
     def room(self) -> tuple[int, int]:
         """Return how many more works there is room for, and how many slots have nothing to do."""
-        room, idle = sum(slot.room for slot in self._slots), sum(slot.is_free for slot in self._slots)
-        return room - len(self._works), idle - len(self._works)
+        room = idle = -len(self._works)
+        for slot in self._slots:
+            more = slot.room
+            room += more
+            idle += more > 0 and not slot.is_busy
+        return room, idle
 
     def put_last(self, works: Iterable[Work]) -> None:
         """Take new works."""

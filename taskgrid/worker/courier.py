@@ -11,6 +11,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from typing import Final
 
 from taskgrid.worker.frames import Outcomes, Slip, ToAgent, frame
@@ -51,16 +52,22 @@ class Batch:
         )
         del self.lines[: len(lines)]
         del self.slips[: len(slips)]
-        for bucket, count in enumerate(buckets):
-            if count:
-                self.buckets[bucket] -= count
+        for bucket in _used(buckets):
+            self.buckets[bucket] -= buckets[bucket]
         self.first, self.began = stop, now
         return frame(header, b"\n".join(lines))
 
 
+def _used(buckets: list[int]) -> Iterator[int]:
+    return filter(buckets.__getitem__, range(_BUCKETS))
+
+
 def _by_microseconds(buckets: list[int]) -> tuple[tuple[int, int], ...]:
-    counts = [sum(buckets[: _KILO + 2]), *buckets[_KILO + 2 :]]
-    return tuple((bucket, count) for bucket, count in enumerate(counts) if count)
+    counts: dict[int, int] = {}
+    for bucket in _used(buckets):
+        coarse = max(0, bucket - _KILO - 1)
+        counts[coarse] = counts.get(coarse, 0) + buckets[bucket]
+    return tuple(counts.items())
 
 
 class Courier:

@@ -42,6 +42,8 @@ class Demand:
 
     def publish(self, room: int, idle: int) -> None:
         """Tell how much room there is, without what was announced."""
+        if not self._announced and (room, idle) == (self._room, self._idle):
+            return  # as it mostly is; what is announced in this moment comes after
         with self._changed:
             now = max(0, room - self._announced), max(0, idle - self._announced)
             if now != (self._room, self._idle):

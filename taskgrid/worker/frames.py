@@ -145,7 +145,7 @@ class FrameReader:
     def __init__(self) -> None:
         self._bytes = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[tuple[ToAgent, bytes]]:
+    def feed(self, data: bytes | memoryview) -> Iterator[tuple[ToAgent, bytes]]:
         """Add bytes and yield the frames that are whole now."""
         self._bytes += data
         while (found := self._next()) is not None:

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from math import inf
 
 import structlog
 
@@ -51,7 +52,7 @@ class Pool:
         self.demand = Demand()
         self._trouble: TaskGridError | None = None
         self._births = Births()
-        self._ticked_at = 0.0
+        self._ticked_at = self._look_at = 0.0
         self._is_ending = False
 
     # ------------------------------------------------------------ for other threads
@@ -147,8 +148,9 @@ class Pool:
 
     def _sleep(self) -> list[Callable[[], None]]:
         """Let go of the slots until something happens."""
-        now = time.monotonic()
-        until = self._rest.begin(now, self._due(), busy=any(slot.is_busy for slot in self._slots))
+        now, due = time.monotonic(), self._due()
+        until = self._rest.begin(now, due, busy=any(slot.is_busy for slot in self._slots))
+        self._look_at = inf if due is None else due
         self._hand.release()
         try:
             return self._watch.sleep(None if until is None else max(0.0, until - now))
@@ -165,8 +167,8 @@ class Pool:
         return min(dues, default=None)
 
     def _tick_if_due(self, now: float) -> None:
-        due = self._due()
-        if due is None or now < due:
+        """Look at every slot if that was due; what became due in this turn is, in the next."""
+        if now < self._look_at:
             return
         self._ticked_at = now
         for slot in self._slots:

@@ -70,6 +70,7 @@ class Child:
         self.has_hung_up = False
         """It closed its end of the channel."""
         self._reader = FrameReader()
+        self._buffer = memoryview(bytearray(_READ))
         self._unsent: deque[memoryview] = deque()
         self.send(setup)
 
@@ -96,13 +97,13 @@ class Child:
     def receive(self) -> Iterator[tuple[ToAgent, bytes]] | None:
         """Return the frames that one read completes; None when there was nothing to read, now or ever."""
         try:
-            data = self.channel.recv(_READ)
+            count = self.channel.recv_into(self._buffer)
         except BlockingIOError:
             return None
         except ConnectionResetError:
-            data = b""
-        self.has_hung_up = not data
-        return self._reader.feed(data) if data else None
+            count = 0
+        self.has_hung_up = not count
+        return self._reader.feed(self._buffer[:count]) if count else None
 
     def read_output(self) -> bytes | None:
         """Read some of what it printed and keep the end of it; None when there is nothing now, empty at its end."""

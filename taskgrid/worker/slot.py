@@ -105,7 +105,7 @@ class Slot:
     @property
     def is_busy(self) -> bool:
         """Say whether tasks are assigned to it."""
-        return len(self._assigned) > 0
+        return bool(self._assigned.placed)
 
     @property
     def needs_ticks(self) -> bool:
@@ -120,7 +120,7 @@ class Slot:
         if self.child is None or not self._is_ready or self._is_retiring or self._cut or self._killing:
             return 0
         depth = 1 if self._was_slow or self._is_slow else DEPTH
-        return max(0, depth - len(self._assigned))
+        return max(0, depth - len(self._assigned.placed))
 
     @property
     def is_free(self) -> bool:

@@ -6,9 +6,8 @@ or the thread would never sleep. Knows nothing of what is said.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import selectors
+import select
 from collections.abc import Callable
 from math import inf
 from typing import Final
@@ -46,12 +45,14 @@ class Rest:
 
 
 class Watch:
-    """The selector of a pool."""
+    """What the kernel watches for a pool (epoll(7)), and who hears of it."""
 
     def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
+        self._epoll = select.epoll()
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._selector.register(self._bell, selectors.EVENT_READ, self._silence)
+        self._hearers: dict[int, Callable[[], None]] = {}
+        self._for_room: set[int] = set()
+        self._add(self._bell, self._silence)
 
     def ring(self) -> None:
         """Wake the thread; from any thread."""
@@ -59,47 +60,53 @@ class Watch:
 
     def sleep(self, seconds: float | None) -> list[Callable[[], None]]:
         """Wait for what is watched, for ever if None; return who asked to hear of it."""
-        return [key.data for key, _ in self._selector.select(seconds)]
+        return [self._hearers[descriptor] for descriptor, _ in self._epoll.poll(seconds)]
 
     def add(
         self, child: Child, *, heard: Callable[[], None], printed: Callable[[], None], exited: Callable[[], None]
     ) -> None:
         """Watch a child: what it says and has room for, what it prints, and its end."""
-        self._selector.register(child.channel, selectors.EVENT_READ, heard)
-        self._selector.register(child.output, selectors.EVENT_READ, printed)
+        self._add(child.channel.fileno(), heard)
+        self._add(child.output, printed)
         if child.exit_descriptor is not None:
-            self._selector.register(child.exit_descriptor, selectors.EVENT_READ, exited)
+            self._add(child.exit_descriptor, exited)
 
     def update(self, child: Child) -> None:
         """Watch the channel for room exactly while something is unsent."""
-        if child.has_hung_up:
+        channel = child.channel.fileno()
+        if child.has_unsent == (channel in self._for_room) or channel not in self._hearers:
             return
-        key = self._selector.get_key(child.channel)
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if child.has_unsent else 0)
-        if events != key.events:
-            self._selector.modify(child.channel, events, key.data)
+        self._epoll.modify(channel, select.EPOLLIN | (select.EPOLLOUT if child.has_unsent else 0))
+        (self._for_room.add if child.has_unsent else self._for_room.discard)(channel)
 
     def remove_channel(self, child: Child) -> None:
         """Watch a child's channel no longer."""
-        with contextlib.suppress(KeyError):
-            self._selector.unregister(child.channel)
+        self._remove(child.channel.fileno())
 
     def remove_output(self, child: Child) -> None:
         """Watch no longer what a child prints."""
-        with contextlib.suppress(KeyError):
-            self._selector.unregister(child.output)
+        self._remove(child.output)
 
     def remove(self, child: Child) -> None:
-        """Watch nothing of a child any more."""
+        """Watch nothing of a child any more, before its descriptors are closed."""
         self.remove_channel(child)
         self.remove_output(child)
         if child.exit_descriptor is not None:
-            self._selector.unregister(child.exit_descriptor)
+            self._remove(child.exit_descriptor)
 
     def close(self) -> None:
         """Let go of the pool's own descriptors, when nobody will ring any more."""
-        self._selector.close()
+        self._epoll.close()
         os.close(self._bell)
+
+    def _add(self, descriptor: int, hearer: Callable[[], None]) -> None:
+        self._epoll.register(descriptor, select.EPOLLIN)
+        self._hearers[descriptor] = hearer
+
+    def _remove(self, descriptor: int) -> None:
+        if self._hearers.pop(descriptor, None) is not None:
+            self._epoll.unregister(descriptor)
+            self._for_room.discard(descriptor)
 
     def _silence(self) -> None:
         os.eventfd_read(self._bell)
