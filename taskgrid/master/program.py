@@ -22,7 +22,8 @@ from taskgrid.master.upkeep import Upkeep
 from taskgrid.scheduler.state import Limits
 from taskgrid.settings import MasterSettings, config_folder
 from taskgrid.transport.address import is_loopback
-from taskgrid.transport.keys import KeyTable, make_key_files
+from taskgrid.transport.key_table import KeyTable
+from taskgrid.transport.keys import make_key_files
 from taskgrid.transport.limits import Limits as WireLimits
 from taskgrid.transport.server import GridServer, serve
 from taskgrid.transport.stock import read_or_make_key

@@ -21,14 +21,17 @@ import secrets
 import struct
 from collections.abc import Callable, Sequence
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from taskgrid.transport.connection import Session
 from taskgrid.transport.frames import Seal
-from taskgrid.transport.keys import KeyTable, LiveKey
+from taskgrid.transport.keys import LiveKey
 from taskgrid.transport.protocol import PROTOCOL_VERSIONS
 from taskgrid.transport.stream import Stream, left
 from taskgrid.transport.tls import ServerTls, client_context, fingerprint
+
+if TYPE_CHECKING:  # a client starts a tenth of a second sooner without the master's log
+    from taskgrid.transport.key_table import KeyTable
 
 MAGIC: Final = b"TaskGrid"
 NONCE_SIZE: Final = 32

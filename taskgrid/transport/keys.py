@@ -4,8 +4,8 @@ The first key (`taskgrid.key`) carries all roles; beside it lie one or two each 
 operators (`worker.key`, `worker-2.key`). As text a key is one line, `taskgrid:` and 48 characters, the last
 of them a checksum, so that a key pasted in part is told at once. Keys are never on a command line.
 
-A table reads its folder again while a master runs: what was added opens the door, what was removed does not.
-This module opens no connection; `rotation.py` adds and removes keys.
+This module opens no connection; `key_table.py` is a master's view of a folder of keys, `rotation.py` adds and
+removes some.
 """
 
 from __future__ import annotations
@@ -17,13 +17,9 @@ import os
 import re
 import secrets
 import tempfile
-import threading
-from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple, Self
-
-import structlog
+from typing import Final, NamedTuple
 
 from taskgrid.errors import UsageError
 from taskgrid.transport.protocol import Role
@@ -41,7 +37,6 @@ EVERY_ROLE: Final = frozenset(Role)
 _ROLE_FILE: Final = re.compile(r"(client|worker|operator)(?:-([1-9]\d{0,5}))?\.key")
 _TEXT: Final = re.compile(r"taskgrid:([A-Za-z0-9_-]{48})")
 _CHECK_SIZE: Final = 4
-_log = structlog.get_logger()
 
 
 class LiveKey(NamedTuple):
@@ -139,88 +134,6 @@ def role_key_files(folder: Path) -> dict[Path, frozenset[Role]]:
     """Return the role keys' files in `folder`, sorted by role and number, and the role of each."""
     found = [(match[1], int(match[2] or 1), name) for name in _names(folder) if (match := _ROLE_FILE.fullmatch(name))]
     return {folder / name: frozenset({Role(role)}) for role, _, name in sorted(found)}
-
-
-class KeyTable:
-    """The keys a master knows, and the roles each carries; `folder` is where they lie, if they lie in files."""
-
-    def __init__(self, entries: Iterable[tuple[bytes, frozenset[Role]]], *, first: Path | None = None) -> None:
-        self._entries = tuple(LiveKey(f"key {n}", *entry) for n, entry in enumerate(entries, 1))
-        self._first = first
-        self.folder = first and first.parent
-        self.changes = 0
-        """Grows whenever a key came or went."""
-        self._lock = threading.Lock()  # between two that read the folder again
-        self._complaints: dict[str, str] = {}
-        if any(len(entry.key) != KEY_SIZE for entry in self._entries):
-            raise UsageError(f"A key has {KEY_SIZE} bytes.")
-
-    @classmethod
-    def of(cls, key: bytes) -> Self:
-        """Make a table of one key that carries all roles."""
-        return cls([(key, EVERY_ROLE)])
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read the first key (`path`, or `taskgrid.key` in the folder `path`) and the role keys beside it.
-
-        Raises `UsageError` for a file that is missing, malformed or open to other users.
-        """
-        table = cls([], first=path / FIRST_KEY if path.is_dir() else path)
-        table._entries = tuple(LiveKey(file.stem, read_key(file), roles) for file, roles in table._files())
-        return table
-
-    def find(self, proof: bytes, proof_of: Callable[[bytes], bytes]) -> LiveKey | None:
-        """Find the key that makes `proof`; every key is tried, in constant time each, and the folder read again."""
-        found = self._find(proof, proof_of)
-        if found is None and self._first is not None:
-            self.reread()
-            found = self._find(proof, proof_of)
-        return found
-
-    def holds(self, key: LiveKey) -> bool:
-        """Say whether a key that was found still opens the door."""
-        return key in self._entries
-
-    def reread(self) -> None:
-        """Read the folder again: take new keys up, let removed ones go.
-
-        A file that is there and can't be read changes nothing for its key, and is logged.
-        """
-        if self._first is None:
-            return
-        with self._lock:
-            before = {entry.name: entry for entry in self._entries}
-            read = [self._read_again(file, roles, before.get(file.stem)) for file, roles in self._files()]
-            entries = tuple(entry for entry in read if entry is not None)
-            if entries != self._entries:
-                self._entries = entries
-                self.changes += 1
-
-    def _files(self) -> list[tuple[Path, frozenset[Role]]]:
-        if self._first is None:
-            return []
-        beside = role_key_files(self._first.parent)
-        beside.pop(self._first, None)
-        return [(self._first, EVERY_ROLE), *beside.items()]
-
-    def _read_again(self, file: Path, roles: frozenset[Role], before: LiveKey | None) -> LiveKey | None:
-        try:
-            entry = LiveKey(file.stem, read_key(file), roles)
-        except UsageError as error:
-            if self._complaints.get(file.stem) != error.message:
-                _log.warning("key.unreadable", file=str(file), why=error.message, hint=error.hint)
-            self._complaints[file.stem] = error.message
-            return before
-        self._complaints.pop(file.stem, None)
-        return entry
-
-    def _find(self, proof: bytes, proof_of: Callable[[bytes], bytes]) -> LiveKey | None:
-        found = None
-        for entry in self._entries:
-            if hmac.compare_digest(proof_of(entry.key), proof):
-                found = entry
-        return found
 
 
 def _names(folder: Path) -> list[str]:

@@ -28,7 +28,7 @@ from taskgrid.transport.callers import Caller, Callers
 from taskgrid.transport.connection import LOST, Connection
 from taskgrid.transport.dispatch import Dispatch
 from taskgrid.transport.handshake import CLIENT_HELLO, Host, welcome
-from taskgrid.transport.keys import KeyTable
+from taskgrid.transport.key_table import KeyTable
 from taskgrid.transport.limits import Limits
 from taskgrid.transport.listener import Listener
 from taskgrid.transport.porch import Porch

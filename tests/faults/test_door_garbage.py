@@ -24,7 +24,8 @@ from door_world import KINDS, LONG, Door, Doors, opened_doors, say, stock_frame,
 from taskgrid.transport.dispatch import Dispatch
 from taskgrid.transport.frames import PREFIX, Frame, FrameError, Seal, frame_size, pack_request, unpack, unpack_error
 from taskgrid.transport.handshake import CLIENT_HELLO, MAGIC, Host, welcome
-from taskgrid.transport.keys import KeyTable, new_key
+from taskgrid.transport.key_table import KeyTable
+from taskgrid.transport.keys import new_key
 from taskgrid.transport.protocol import MAX_FRAME, VERBS, Peer, Role
 from taskgrid.transport.stock import Undecodable, decode
 from taskgrid.transport.stream import Stream

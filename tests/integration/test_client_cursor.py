@@ -12,7 +12,8 @@ from taskgrid.client.results import Source, as_they_come, failed, in_order
 from taskgrid.functions import NamedSignature
 from taskgrid.model import Cause, Failure, JobId, JobNumber, failure_line, new_id
 from taskgrid.settings import GridSettings
-from taskgrid.transport.keys import KeyTable, new_key, save_key
+from taskgrid.transport.key_table import KeyTable
+from taskgrid.transport.keys import new_key, save_key
 from taskgrid.transport.protocol import Cursor, FetchReply, FetchRequest, OutcomeRun, Parts, Peer
 from taskgrid.transport.server import serve
 

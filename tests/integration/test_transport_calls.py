@@ -294,7 +294,7 @@ def test_long_poll_is_answered_from_another_thread(probe: Probe, tls: bool, size
             caller = threading.Thread(target=lambda: answers.append(queue.lease(LEASE)[1]))
             caller.start()
             assert probe.polling.wait(30)
-            probe.polls[-1].set_result((LeaseReply(ttl=1.0), (part,)))
+            probe.polls[-1].settle((LeaseReply(ttl=1.0), (part,)))
             caller.join(30)
     assert answers == [(part,)] * 3
 
@@ -314,7 +314,7 @@ def test_peer_that_takes_no_answer_holds_up_nobody(probe: Probe, tls: bool) -> N
         try:
             assert probe.polling.wait(30)
             child.send_signal(signal.SIGSTOP)
-            answering = threading.Thread(target=probe.polls[-1].set_result, args=((LeaseReply(ttl=1.0), (_LARGE,)),))
+            answering = threading.Thread(target=probe.polls[-1].settle, args=((LeaseReply(ttl=1.0), (_LARGE,)),))
             answering.start()
             answering.join(30)
             assert not answering.is_alive()

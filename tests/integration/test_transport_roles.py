@@ -14,7 +14,8 @@ from taskgrid.errors import MasterUnreachable, NotLetIn, Refused, TaskGridError
 from taskgrid.transport.connection import LOST
 from taskgrid.transport.dial import dial
 from taskgrid.transport.frames import pack_request, unpack_error
-from taskgrid.transport.keys import KeyTable, make_key_files, read_key
+from taskgrid.transport.key_table import KeyTable
+from taskgrid.transport.keys import make_key_files, read_key
 from taskgrid.transport.protocol import VERBS, Peer, Role
 from taskgrid.transport.rotation import add_key, revoke_key
 from taskgrid.transport.server import KEYS_EVERY, GridServer, serve

@@ -404,7 +404,7 @@ def test_full_descriptor_table_neither_spins_nor_ends_the_server() -> None:
         from taskgrid.transport.server import serve
         import resource
         resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))
-        from taskgrid.transport.keys import KeyTable
+        from taskgrid.transport.key_table import KeyTable
         server = serve(("127.0.0.1", 0), KeyTable.of(bytes.fromhex({KEY.hex()!r})), Probe(), tls=False)
         server.start()
         print(server.address[1], flush=True)

@@ -15,7 +15,8 @@ from taskgrid.errors import Refused, VersionMismatch
 from taskgrid.transport import dial, handshake
 from taskgrid.transport.connection import Connection
 from taskgrid.transport.frames import pack_request, unpack_error
-from taskgrid.transport.keys import KeyTable, make_key_files, read_key
+from taskgrid.transport.key_table import KeyTable
+from taskgrid.transport.keys import make_key_files, read_key
 from taskgrid.transport.server import GridServer, serve
 
 NEWER = (8, 7)

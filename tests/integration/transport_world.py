@@ -5,18 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from relay import Relay
 
 from taskgrid.errors import Busy
-from taskgrid.transport.keys import KeyTable, new_key
+from taskgrid.transport.key_table import KeyTable
+from taskgrid.transport.keys import new_key
 from taskgrid.transport.limits import Limits
 from taskgrid.transport.manager import GridManager
 from taskgrid.transport.protocol import (
     Answer,
+    Deferred,
     Empty,
     ExtendReply,
     ExtendRequest,
@@ -46,7 +47,7 @@ class Probe:
     gone: list[Peer] = field(default_factory=list)
     polling: threading.Event = field(default_factory=threading.Event)
     let_go: threading.Event = field(default_factory=threading.Event)
-    polls: list[Future[Answer]] = field(default_factory=list)
+    polls: list[Deferred] = field(default_factory=list)
     peer: Peer | None = None
 
     def disconnected(self, peer: Peer) -> None:
@@ -58,13 +59,13 @@ class Probe:
         self.calls.append("health")
         return HealthReply(ok=True, version=peer.address, epoch=len(self.calls)), parts
 
-    def lease(self, peer: Peer, request: LeaseRequest, _parts: Parts) -> Answer | Future[Answer]:
+    def lease(self, peer: Peer, request: LeaseRequest, _parts: Parts) -> Answer | Deferred:
         """Answer if let go; else poll for ever."""
         del request
         self.peer = peer
         if self.let_go.is_set():
             return LeaseReply(ttl=99.0), ()
-        self.polls.append(Future())
+        self.polls.append(Deferred())
         self.polling.set()
         return self.polls[-1]
 

@@ -8,16 +8,8 @@ import pytest
 
 from taskgrid.errors import UsageError
 from taskgrid.transport.handshake import derive
-from taskgrid.transport.keys import (
-    ROLE_KEYS,
-    KeyTable,
-    format_key,
-    make_key_files,
-    new_key,
-    parse_key,
-    read_key,
-    save_key,
-)
+from taskgrid.transport.key_table import KeyTable
+from taskgrid.transport.keys import ROLE_KEYS, format_key, make_key_files, new_key, parse_key, read_key, save_key
 from taskgrid.transport.known import find_master, known_masters, remember
 from taskgrid.transport.protocol import Role
 from taskgrid.transport.rotation import add_key, list_keys, revoke_key
