@@ -65,6 +65,8 @@ class Leased(Model):
     runs: tuple[Run, ...]
     alone: bool = False
     """A suspect, alone in its bundle."""
+    isolated: bool = False
+    """Its worker holds and gets nothing else: if that is lost, this task is charged."""
     tries: tuple[tuple[int, int, int], ...] = ()
     """(task, attempts that ended, of these charged to a lost worker) where there were any."""
 
@@ -99,7 +101,7 @@ class Reported(Model):
 
 
 class Buried(Model):
-    """The master ended a task itself: it was alone on a worker that was lost, once too often."""
+    """The master ended a task itself: a worker that it had to itself was lost, once too often."""
 
     kind: Literal["buried"] = "buried"
     index: int

@@ -86,7 +86,9 @@ def apply(job: Job, record: Record) -> None:  # noqa: C901  # one case per kind 
 def place(job: Job, start: int, stop: int) -> None:
     """Put queued tasks below the cursor in the lines they wait in."""
     for run, past in job.trails.pieces(start, stop):
-        if past.alone:
+        if past.isolated:
+            job.isolated.add(*run)
+        elif past.alone:
             job.singles.add(*run)
         elif past.not_on:
             job.elsewhere.setdefault(past.not_on, RunSet()).add(*run)
@@ -99,7 +101,12 @@ def _lease(job: Job, record: Leased) -> None:
         job.mark = max(job.mark, stop)  # the cursor may have passed it over cancelled tasks that were brought back
         job.unqueue(start, stop)
         _fall_due(job, start, stop)
-        job.trails.update(start, stop, lambda past: past._replace(alone=record.alone), floor=rank(record.token))
+        job.trails.update(
+            start,
+            stop,
+            lambda past: past._replace(alone=record.alone, isolated=record.isolated),
+            floor=rank(record.token),
+        )
     for index, attempts, lost in record.tries:
         job.trails.put(index, job.trails.past(index)._replace(attempts=attempts, lost=lost))
 

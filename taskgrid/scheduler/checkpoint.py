@@ -43,6 +43,7 @@ _FACTS: Final = (
     "mark_record",
     "born",
 )
+_LINES: Final = ("again", "singles", "isolated")
 
 
 class _Trail(Model):
@@ -76,6 +77,7 @@ class _Head(Model):
     born: int = 0
     again: tuple[Run, ...]
     singles: tuple[Run, ...]
+    isolated: tuple[Run, ...] = ()
     away: tuple[tuple[str, tuple[Run, ...]], ...] = ()
     """Tasks that wait for a host other than the one that is named."""
     pasts: tuple[Past, ...] = ()
@@ -115,7 +117,7 @@ class Snapshot:
 def snapshot(job: Job) -> Snapshot:
     """Take a job's durable state, as of its newest record."""
     facts = {name: getattr(job, name) for name in _FACTS}
-    lines = {"again": job.again.copy(), "singles": job.singles.copy()}
+    lines = {name: getattr(job, name).copy() for name in _LINES}
     away = {host: line.copy() for host, line in job.elsewhere.items()}
     return Snapshot(job.number, job.next_record, facts, lines, away, bytes(job.states), *job.trails.columns())
 
@@ -135,7 +137,8 @@ def load(body: bytes) -> Job:
     unpacking = zlib.decompressobj()
     job.states = bytearray(unpacking.decompress(packed))
     job.counts = [job.states.count(state) for state in range(len(STATE))]
-    job.again, job.singles = RunSet(head.again), RunSet(head.singles)
+    for name in _LINES:
+        setattr(job, name, RunSet(getattr(head, name)))
     job.elsewhere = {host: RunSet(runs) for host, runs in head.away}
     if head.columns:
         columns, ends = zlib.decompress(unpacking.unused_data), [0, *accumulate(head.columns)]
@@ -173,7 +176,7 @@ def restore(core: Core, job: Job, now: float) -> None:
     job.again.remove(job.mark, job.total)
     for found in _QUEUED_RUNS.finditer(job.states, 0, min(job.mark, job.total)):
         job.doubt.add(*found.span())
-    for line in (job.again, job.singles, *job.elsewhere.values()):
+    for line in (job.again, job.singles, job.isolated, *job.elsewhere.values()):
         for start, stop in line.runs():
             job.doubt.remove(start, stop)
     job.client_seen = now

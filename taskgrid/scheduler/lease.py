@@ -2,7 +2,7 @@
 
 Higher priority first; equals share by slot time per owner, then per job. A bundle is about
 `bundle_seconds` of work by a high quantile of the job's durations, starts at one task, grows
-fourfold at most, and is never more than a fair share of what is left.
+fourfold at most, and is never more than a fair share of what is left. Suspects go alone.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from taskgrid.lifecycle import BYTE, TaskEvent, TaskState
 from taskgrid.model import Leased, Run, TaskOptions, WorkerId
+from taskgrid.scheduler import isolation
 from taskgrid.scheduler.apply import commit
 from taskgrid.scheduler.runs import RunSet, count
 from taskgrid.scheduler.state import Change, Core, Job, Lease, Worker
@@ -60,6 +61,8 @@ def lease(core: Core, worker_id: WorkerId, nonce: str, bundles: int, now: float)
     answer = Leases()
     if worker.draining:
         return answer
+    if job := isolation.cleared_for(core, worker):
+        _grant(core, job, worker, answer, now)
     _grant_in_turn(core, worker, bundles, answer, now)
     worker.nonce = nonce
     worker.granted = [grant.lease.token for grant in answer.grants]
@@ -106,7 +109,11 @@ def _runs(worker: Worker, kind: Kind) -> bool:
 def _grant_in_turn(core: Core, worker: Worker, bundles: int, answer: Leases, now: float) -> None:
     kinds = [kind for kind in core.waiting.kinds() if _runs(worker, kind)]
     passed_over: list[Job] = []
-    while len(answer.grants) < bundles and (job := core.waiting.next_of(kinds)):
+    while (
+        len(answer.grants) < bundles
+        and not isolation.gets_nothing(core, worker)
+        and (job := core.waiting.next_of(kinds))
+    ):
         if not _grant(core, job, worker, answer, now):
             core.waiting.step_aside(job)
             passed_over.append(job)
@@ -127,13 +134,18 @@ def _same_again(core: Core, worker: Worker) -> Leases:
 def _grant(core: Core, job: Job, worker: Worker, answer: Leases, now: float) -> bool:
     if is_suspected(job, worker) and any(lease.worker == worker.id for lease in job.leases.values()):
         return False
-    past = _take_past(core, job, worker)
+    isolated = bool(job.isolated) and isolation.may_begin(core, job, worker)
+    if not isolated and isolation.gets_nothing(core, worker):
+        return False
+    past = job.isolated.take(1) if isolated else _take_past(core, job, worker)
     runs = past or _take_fresh(core, job, worker, answer, now)
     if not runs:
         return False
     lease = _make(core, job, worker, runs, now)
+    if isolated:
+        core.isolated.add(lease.token)
     if past:
-        answer.changes.append(commit(core, job, _leased(job, lease, past)))
+        answer.changes.append(commit(core, job, _leased(job, lease, past, isolated=isolated)))
         answer.rests_on[job] = job.next_record - 1
     answer.grants.append(_as_grant(job, lease, worker))
     return True
@@ -149,7 +161,7 @@ def _make(core: Core, job: Job, worker: Worker, runs: Sequence[Run], now: float)
     return lease
 
 
-def _leased(job: Job, lease: Lease, runs: Sequence[Run]) -> Leased:
+def _leased(job: Job, lease: Lease, runs: Sequence[Run], *, isolated: bool) -> Leased:
     tries = tuple(
         (index, past.attempts, past.lost)
         for start, stop in runs
@@ -157,7 +169,7 @@ def _leased(job: Job, lease: Lease, runs: Sequence[Run]) -> Leased:
         if past.attempts
     )
     alone = lease.granted == 1 and job.trails.past(runs[0][0]).alone
-    return Leased(token=lease.token, runs=tuple(runs), alone=alone, tries=tries)
+    return Leased(token=lease.token, runs=tuple(runs), alone=alone, isolated=isolated, tries=tries)
 
 
 def _as_grant(job: Job, lease: Lease, worker: Worker) -> Grant:

@@ -51,7 +51,7 @@ class Limits:
     bundle_bytes: int = 1 << 20
     """Payload bytes per bundle, about."""
     lost_workers: int = 5
-    """How often a task may be alone on a worker that is lost."""
+    """How often a worker may be lost that a task had to itself."""
     crashes: int = 3
     """How often its process may crash or go over its memory limit."""
 
@@ -86,7 +86,7 @@ class Lease:
     worker: WorkerId
     runs: RunSet
     granted: int
-    """How many tasks it covered at first: 1 means that the task was alone."""
+    """How many tasks it covered at first."""
     expires_at: float
 
 
@@ -136,15 +136,12 @@ class Job:
         self.next_ordinal = self.next_record = 0
         self.next_sequence = 1
         self.sealed = self.abandoned = self.any_code = False
-        self.retries = 0
         self.ended_at: float | None = None
-        self.mark = 0
         self.mark_record = self.sealed_record = -1
         self.marked_at = 0.0
         self.mark_step = 16
-        self.cursor = 0
-        self.again = RunSet()
-        self.singles = RunSet()
+        self.mark = self.cursor = 0
+        self.again, self.singles, self.isolated = RunSet(), RunSet(), RunSet()
         self.elsewhere: dict[str, RunSet] = {}
         self.doubt = RunSet()
         self.trails = Trails(at)
@@ -152,12 +149,11 @@ class Job:
         self._held: list[tuple[int, Token]] = []
         self._held_as_of = 0
         self.durations = Durations()
-        self.payload_bytes = 1.0
-        self.largest_done = 0
+        self.payload_bytes, self.largest_done = 1.0, 0
         self.owner, self.usage, self.grants = Owner(), 0.0, 0
         self.in_line, self.alarm_at = False, math.inf
         self.succeeded_on: set[WorkerId] = set()
-        self.refused = 0
+        self.retries = self.refused = 0
         self.client_seen = at
         # Positions that others may see, and those waiting for their commit.
         self.pending: deque[tuple[int, int, int, tuple[int, ...], bool]] = deque()
@@ -190,7 +186,7 @@ class Job:
     @property
     def waits(self) -> bool:
         """Say whether something could go out now, wherever."""
-        return self.committed_total > self.cursor or bool(self.again or self.singles or self.elsewhere)
+        return self.committed_total > self.cursor or bool(self.again or self.singles or self.isolated or self.elsewhere)
 
     @property
     def total(self) -> int:
@@ -212,7 +208,8 @@ class Job:
     def leasable(self) -> int:
         """Tasks that could go out now, wherever."""
         fresh = self.committed_total - self.cursor
-        return max(fresh, 0) + len(self.again) + len(self.singles) + sum(map(len, self.elsewhere.values()))
+        again = sum(map(len, (self.again, self.singles, self.isolated, *self.elsewhere.values())))
+        return max(fresh, 0) + again
 
     def move(self, start: int, stop: int, event: TaskEvent) -> None:
         """Apply an event to a run of tasks and keep the counts."""
@@ -242,7 +239,7 @@ class Job:
 
     def unqueue(self, start: int, stop: int) -> None:
         """Take a run out of every waiting line."""
-        for line in (self.again, self.singles, self.doubt):
+        for line in (self.again, self.singles, self.isolated, self.doubt):
             if line:
                 line.remove(start, stop)
         for host, line in list(self.elsewhere.items()):
@@ -277,14 +274,16 @@ class Core:
         self.workers: dict[WorkerId, Worker] = {}
         self.leases: dict[Token, Lease] = {}
         """The first to expire first."""
+        self.isolated: set[Token] = set()  # leases of tasks that have their worker to themselves
+        self.clearing: tuple[WorkerId, JobNumber] | None = None  # who is to hold nothing, for the next such task
         self.owners: dict[str, Owner] = {}
         self.waiting: Waiting[Job] = Waiting()
         self.by_code: ByCode[Job] = ByCode()
         self.alarms = Alarms()
         self.queued = 0
         """Tasks that have not ended, over all jobs."""
-        self.slots = 0
-        """Of the workers that are there."""
+        self.slots = self.present = 0
+        """Slots of the workers that are there, and how many workers that are."""
         self.next_number = JobNumber(1)
         self.counter = 0
         self.ticked_at = now
@@ -386,6 +385,7 @@ class Core:
     def drop_lease(self, lease: Lease) -> None:
         """Forget a lease; its tasks are the caller's business."""
         self.leases.pop(lease.token, None)
+        self.isolated.discard(lease.token)
         if worker := self.workers.get(lease.worker):
             worker.leases.pop(lease.token, None)
         if job := self.jobs.get(lease.job):
@@ -396,5 +396,6 @@ class Core:
         return (worker for worker in self.workers.values() if worker.lost_at is None)
 
     def count_slots(self) -> None:
-        """Count the slots of the workers that are there, after one came or went."""
-        self.slots = sum(worker.slots for worker in self.connected())
+        """Count the workers that are there, and their slots, after one came or went."""
+        slots = [worker.slots for worker in self.connected()]
+        self.slots, self.present = sum(slots), len(slots)

@@ -39,10 +39,12 @@ class Past(NamedTuple):
     crashes: int = 0
     lost: int = 0
     alone: bool = False
-    """Lease it alone: it crashed once, or is a suspect."""
+    """Lease it alone in its bundle: it crashed once, or is a suspect."""
     not_on: str = ""
     """It waits for a host other than this one."""
     history: tuple[str, ...] = ()
+    isolated: bool = False
+    """Lease it alone on its worker: one that had it alone in its bundle was lost."""
 
     def noting(self, line: str) -> Past:
         """Return it with one more line of history; the oldest fall away."""

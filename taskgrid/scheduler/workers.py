@@ -188,6 +188,10 @@ def _take_up(core: Core, job: Job, worker: Worker, held: Held, now: float) -> Le
         job.grants += 1
         core.waiting.settle(job)
         core.leases[lease.token] = worker.leases[lease.token] = job.leases[lease.token] = lease
+        if len(worker.leases) > 1:
+            core.isolated.difference_update(worker.leases)  # what was alone there has company
+        elif len(lease.runs) == 1 and job.trails.past(lease.runs.runs()[0][0]).isolated:
+            core.isolated.add(lease.token)
     return lease
 
 
@@ -215,21 +219,22 @@ def _check(core: Core, worker: Worker, done: Tick, now: float) -> None:
 
 
 def _expire(core: Core, lease: Lease, done: Tick, now: float) -> None:
-    """End a lease without a report: its tasks are suspects, and one that was alone is charged."""
+    """End a lease without a report: its tasks are suspects, and one that had its worker to itself is charged."""
+    charged, singly = lease.token in core.isolated, lease.granted == 1
     core.drop_lease(lease)
     job = core.jobs[lease.job]
     done.freed = True
-    charged = lease.granted == 1
     for run in lease.runs.runs():
         job.move(*run, TaskEvent.EXPIRED)
         for index in range(*run):
-            _suspect(core, job, index, done, now, charged=charged)
+            _suspect(core, job, index, done, now, charged=charged, singly=singly)
     core.waiting.settle(job)
 
 
-def _suspect(core: Core, job: Job, index: int, done: Tick, now: float, *, charged: bool) -> None:
+def _suspect(core: Core, job: Job, index: int, done: Tick, now: float, *, charged: bool, singly: bool) -> None:
     past = job.trails.past(index)
-    past = past._replace(attempts=past.attempts + 1, alone=True)
+    isolated = past.isolated or (past.alone and singly)
+    past = past._replace(attempts=past.attempts + 1, alone=True, isolated=isolated)
     if charged:
         line = f"attempt {past.attempts}: {Cause.LOST_WORKER}: its worker was lost"
         past = past._replace(lost=past.lost + 1).noting(line)
@@ -243,7 +248,7 @@ def _suspect(core: Core, job: Job, index: int, done: Tick, now: float, *, charge
 def _bury(core: Core, job: Job, index: int, attempts: int, now: float) -> Change:
     failure = Failure(
         cause=Cause.LOST_WORKER,
-        message=f"its worker was lost {core.limits.lost_workers} times while this task was alone on it",
+        message=f"its worker was lost {core.limits.lost_workers} times while it held this task alone",
         attempt=attempts,
     )
     row = Row(job.next_sequence, index, 1, lines=failure_line(failure))
@@ -260,11 +265,12 @@ def _fall_due(job: Job, done: Tick, now: float) -> None:
 
 
 def _end_doubt(core: Core, job: Job, done: Tick, now: float) -> None:
-    """Nobody came for these: lease them again; one that was leased alone before the restart is charged."""
+    """Nobody came for these: lease them again; one that was leased in isolation before the restart is charged."""
     done.freed = True
     for run in job.doubt.take(len(job.doubt)):
         for index in range(*run):
             if job.trails.floor(index):
-                _suspect(core, job, index, done, now, charged=job.trails.past(index).alone)
+                past = job.trails.past(index)
+                _suspect(core, job, index, done, now, charged=past.isolated, singly=past.alone)
             else:
                 job.again.add(index, index + 1)

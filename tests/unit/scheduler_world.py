@@ -1,7 +1,8 @@
 """A world for the scheduler: a journal that can lose what it has not committed, workers, and a naive reference.
 
 The reference knows per task whether it has ended and which token may report on it, from a log of
-effects; effects that rest on a change that was never committed are gone after a crash.
+effects; effects that rest on a change that was never committed are gone after a crash. It also knows
+which leases were said to be in isolation, and holds what workers have, and who is charged, against that.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class World:
     undelivered: list[tuple[int, Held]] = field(default_factory=list)
     hosts: dict[WorkerId, str] = field(default_factory=dict)
     checkpoints: dict[int, tuple[int, bytes]] = field(default_factory=dict)
+    isolated: set[Token] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.core = self._new_core()
@@ -131,7 +133,9 @@ class World:
         self.append([done.change])
 
     def lease(self, worker: WorkerId, bundles: int) -> None:
+        had = set(self.core.workers[worker].leases) if worker in self.core.workers else set()
         answer = lease.lease(self.core, worker, new_id(), bundles, self.now)
+        self._note_isolation(had, answer)
         before = len(self.changes)
         self.append(answer.changes)
         for grant in answer.grants:
@@ -172,9 +176,32 @@ class World:
         for index in again:
             self.log.append(Effect("close", (outcomes.job, index), None, rests_on))
 
+    def _note_isolation(self, had: set[Token], answer: lease.Leases) -> None:
+        records = [record for change in answer.changes for record in change.records if record.kind == "leased"]
+        new = {record.token for record in records if record.isolated}
+        assert not (new and (had or len(answer.grants) > 1)), "others are there"
+        assert not (had and had <= self.isolated and answer.grants), "it has a task to itself, and got another"
+        self.isolated |= new
+
     def tick(self) -> None:
+        held: dict[Task, set[Task]] = {}
+        for worker in self.core.workers.values():
+            tasks = {(each.job, index) for each in worker.leases.values() for run in each.runs for index in range(*run)}
+            held.update(dict.fromkeys(tasks, tasks))
+        doubted = {(job.number, index) for job in self.core.jobs.values() for run in job.doubt for index in range(*run)}
+        losses = {task: self._lost(task) for task in [*held, *doubted]}
         done = workers.tick(self.core, self.now)
         self._ended_by_master(done.changes)
+        ended, current = self.naive() if doubted else ({}, {})
+        for task, lost in losses.items():
+            charged = self._lost(task) > lost
+            if task in held:
+                assert not charged or held[task] == {task}, f"{task} is charged, but {held[task]} were there"
+            elif task[1] not in self.core.jobs[task[0]].doubt:  # type: ignore[index]
+                assert charged == (task in ended or current.get(task) in self.isolated)
+
+    def _lost(self, task: Task) -> int:
+        return self.core.jobs[task[0]].trails.past(task[1]).lost  # type: ignore[index]
 
     def cancel(self, job: Job, runs: list[tuple[int, int]]) -> None:
         self._ended_by_master(control.cancel(self.core, job, runs, self.now))
@@ -280,6 +307,10 @@ def _check_core(core: Core) -> None:
     assert core.queued == sum(job.live for job in core.jobs.values())
     assert list(core.leases) == [each.token for each in sorted(core.leases.values(), key=lambda each: each.expires_at)]
     assert core.waiting.next_of(core.waiting.kinds()) is _naive_next(core)
+    for token in core.isolated:
+        ((index, _),) = core.leases[token].runs
+        assert core.jobs[core.leases[token].job].trails.past(index).isolated
+        assert list(core.workers[core.leases[token].worker].leases) == [token], "it has company"
     for job in core.jobs.values():
         assert job.in_line or not job.leasable
         due = [job.trails.due_at(index) for index in range(job.total)]
@@ -303,7 +334,7 @@ def _check_job(core: Core, job: Job) -> None:
     for index, state in enumerate(job.states):
         covering = [lease for lease in job.leases.values() if index in lease.runs]
         assert len(covering) == (state == leased), f"task {index} is covered by {len(covering)} leases"
-        lines = sum(index in line for line in (job.again, job.singles, job.doubt)) + sum(
+        lines = sum(index in line for line in (job.again, job.singles, job.isolated, job.doubt)) + sum(
             index in line for line in job.elsewhere.values()
         )
         fresh = index >= job.cursor

@@ -108,7 +108,7 @@ def _lose(scene: Scene, job: Job, name: str) -> int:
 
 
 def test_tasks_of_a_lost_worker_are_suspects_and_only_one_alone_is_charged() -> None:
-    """Of a bundle nobody knows which did it: no one is charged, and all are leased one by one."""
+    """Of a bundle nobody knows which did it: no one is charged, and all are leased one by one, at last in isolation."""
     scene = Scene()
     job = scene.job(8)
     job.durations.add([(0, 100)])
@@ -117,14 +117,17 @@ def test_tasks_of_a_lost_worker_are_suspects_and_only_one_alone_is_charged() -> 
     assert [job.trails.past(index).lost for index in range(4)] == [0] * 4
     assert job.singles.runs() == ((0, 4),)
     assert _lose(scene, job, "x") == 1
+    assert [job.trails.past(index).lost for index in range(4)] == [0] * 4
+    assert (job.isolated.runs(), job.singles.runs()) == (((0, 1),), ((1, 4),))
+    assert _lose(scene, job, "y") == 1
     assert [job.trails.past(index).lost for index in range(4)] == [1, 0, 0, 0]
 
 
 def test_a_task_that_lost_five_workers_alone_is_buried() -> None:
-    """The master ends it itself, with the cause, as an outcome like any other."""
+    """The master ends it itself, with the cause, as an outcome like any other; the first two losses tell nothing."""
     scene = Scene()
     job = scene.job(1)
-    for attempt in range(scene.limits.lost_workers - 1):
+    for attempt in range(2 + scene.limits.lost_workers - 1):
         _lose(scene, job, f"w{attempt}")
         assert states(job) == ["queued"]
     worker = scene.worker("last")

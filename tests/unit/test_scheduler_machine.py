@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from scheduler_world import World, outcomes
 
 from taskgrid.model import Backoff, Cause, TaskOptions, WorkerId
-from taskgrid.scheduler import apply, checkpoint, lease, report, workers
+from taskgrid.scheduler import apply, checkpoint, isolation, lease, report, workers
 from taskgrid.scheduler.runs import as_runs
 from taskgrid.scheduler.state import Core, Job
 
@@ -77,6 +77,18 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.world.tick()
         for worker, host in self.world.hosts.items():
             self.world.enlist(worker, host)
+
+    @rule(worker=st.sampled_from(_WORKERS), times=st.integers(1, 3))
+    def a_worker_is_lost_with_all_it_holds(self, worker: WorkerId, times: int) -> None:
+        for _ in range(times):
+            self.world.lease(worker, 3)
+            self.world.commit()
+            while (there := self.world.core.workers.get(worker)) and there.gone_at is None:
+                workers.disconnected(self.world.core, worker, self.world.now)
+            self.world.now += 1.5
+            self.world.core.ticked_at = self.world.now
+            self.world.tick()
+            self.world.enlist(worker, self.world.hosts[worker])
 
     @rule(back=st.integers(1, 6))
     def report_an_old_lease(self, back: int) -> None:
@@ -222,6 +234,7 @@ def _no_doubt(core: Any, job: Job, now: float) -> None:
     job.cursor = 0
     job.again.remove(0, job.total)
     job.singles.remove(0, job.total)
+    job.isolated.remove(0, job.total)
     job.elsewhere.clear()
     job.client_seen = now
     job.note_position()
@@ -237,7 +250,25 @@ def _renewed_in_place(core: Core, lease_: Any, now: float) -> None:
     lease_.expires_at = now + core.limits.lease
 
 
+def _whoever_was_leased_singly_is_charged(
+    core: Any, job: Job, index: int, done: Any, now: float, *, charged: bool, singly: bool
+) -> None:
+    suspect(core, job, index, done, now, charged=charged or singly, singly=singly)
+
+
+suspect = workers._suspect
+
+
+def _lease_forgets_isolation(job: Job, record: Any) -> None:
+    leased(job, record.model_copy(update={"isolated": False}))
+
+
+leased = apply._lease
+
 MUTANTS = {
+    "who was only there is charged as well": (workers, "_suspect", _whoever_was_leased_singly_is_charged),
+    "a worker that has a task to itself gets others": (isolation, "gets_nothing", lambda *_: False),
+    "replay forgets that a task was in isolation": (apply, "_lease", _lease_forgets_isolation),
     "a beat takes leases up regardless of the fence": (workers, "rank", lambda _: sys.maxsize),
     "what was committed is not seen to wait": (Core, "committed", _line_kept_only_by_records),
     "nobody sets an alarm": (Core, "arm", lambda *_: None),

@@ -122,23 +122,6 @@ def test_a_checkpoint_in_the_middle_of_a_job_loses_nothing() -> None:
     assert list(stored.doubt) == [(2, 16)]
 
 
-def test_a_suspect_that_nobody_came_for_is_charged_and_one_in_a_bundle_is_not() -> None:
-    """Only a task that was leased alone before the restart pays for its worker's loss."""
-    scene = Scene()
-    worker = scene.worker("a")
-    job = scene.job(1)
-    scene.lease(worker)
-    scene.tick(scene.limits.lease + 1.0)
-    worker = scene.worker("b")
-    (alone,) = scene.lease(worker)
-    assert alone.alone
-    scene.restart()
-    job = scene.again(job)
-    before = job.trails.past(0).lost
-    scene.tick(scene.limits.lease + 1.0)
-    assert job.trails.past(0).lost == before + 1
-
-
 def test_a_beat_takes_up_only_what_nobody_got_since() -> None:
     """A lease that expired goes on where its tasks still wait, and not where a later lease raised the floor."""
     scene = Scene()
