@@ -18,6 +18,7 @@ from taskgrid.model import FAILURE_MARK, Token, Verdict
 
 from .awake import Suspension
 from .client import Plan
+from .company import Company
 from .loop import Event
 from .network import Message
 from .overlap import Alone
@@ -62,6 +63,7 @@ class Checker:
         self._at = 0.0
         self._suspension = Suspension(self._find)
         self._alone = Alone(self._find)
+        self._company = Company(self._find, self._is_current)
 
     def _find(self, what: str) -> None:
         self.findings.append(f"at {self._at:.3f}: {what}")
@@ -71,6 +73,7 @@ class Checker:
         self._at, kind, *facts = event
         self._suspension.read(event)
         self._alone.read(event)
+        self._company.read(event)
         if method := getattr(self, f"_on_{kind.replace('-', '_')}", None):
             method(*facts)
 
@@ -90,8 +93,14 @@ class Checker:
         if isinstance(entry, Append):
             for group in entry.groups:
                 self.record.add(group)
+                self._company.hear(group.records)
         elif isinstance(entry, Forget):
             self.record.forget(entry.job)
+
+    def _is_current(self, job: int, index: int, token: Token) -> bool:
+        """Say whether a lease is the last that a task was given, and the task has not ended."""
+        known = self.record.jobs.get(job)
+        return known is not None and not known.tasks[index].state and self._granted.get((job, index)) == token
 
     def _on_rollback(self, log: tuple[Any, ...]) -> None:
         if log == tuple(self._log):
@@ -276,13 +285,19 @@ class Checker:
         began = self._began[job.number, index]
         if nature in {"deadly", "disaster"} and began > _MOST_DEATHS * (1 + task.openings) and not self._rolled_back:
             self._find(f"task {job.number}.{index} took its host with it {began} times")
-        if ended == "lost-worker" and (self._rolled_back or self._losses(job, index, task) >= _LOST_WORKERS):
+        if ended == "lost-worker" and self._may_be_charged(job, index, task):
             return
         if ended not in expected | {"cancelled"}:
             self._find(f"task {job.number}.{index}, which is {nature}, ended as {ended}")
         counted = {"error": attempts, "crash": _CRASHES}.get(ended)
         if counted is not None and task.again.count(ended) != counted - 1:
             self._find(f"task {job.number}.{index} failed at attempt {task.again.count(ended) + 1} of {counted}")
+
+    def _may_be_charged(self, job: JobRecord, index: int, task: Task) -> bool:
+        """Say whether a task may have failed for the loss of its workers: it had each of them to itself."""
+        if self._rolled_back:
+            return True
+        return task.isolations >= _LOST_WORKERS and self._losses(job, index, task) >= _LOST_WORKERS
 
     def _losses(self, job: JobRecord, index: int, task: Task) -> int:
         """Return how often its worker was lost, at most: by what was seen to expire, or by leases that came to nothing.

@@ -28,6 +28,8 @@ FAILING_UNSYNCED = Leaning(faults=("lose_power",), natures=("flaky", "raises"), 
 """Attempts fail, and power is lost on a disk that was not synced."""
 BROUGHT_BACK = Leaning(faults=("kill_client",), natures=("raises",), share=0.5, operators=True, longest=0.02)
 """Somebody cancels and retries."""
+DEADLY = Leaning(faults=("kill_worker", "break_connections"), natures=("deadly",), share=0.15, longest=0.5)
+"""Tasks take their hosts with them, and whatever else is there."""
 FULL = Leaning(faults=("full_disk",), longest=3.0)
 """The disk is full now and then."""
 AWAY = Leaning(faults=("strand_clients", "bad_weather", "strand_clients"), grace=3.0)

@@ -15,12 +15,13 @@ from taskgrid.client import upload
 from taskgrid.lifecycle import BYTE, ENDED
 from taskgrid.master import engine, results
 from taskgrid.model import Verdict
-from taskgrid.scheduler import apply, checkpoint, lease, report, state, submit, workers
+from taskgrid.scheduler import apply, checkpoint, isolation, lease, report, state, submit, workers
 from taskgrid.worker import ledger
 
 from .leanings import (
     AWAY,
     BROUGHT_BACK,
+    DEADLY,
     DOUBT,
     FAILING,
     FAILING_UNSYNCED,
@@ -91,10 +92,21 @@ def _leased_without_tries(job: Any, lost: Any, runs: Any) -> Any:
 _leased = lease._leased
 
 
-def _suspect_among_others(core: Any, job: Any, index: int, done: Any, now: float, *, charged: bool) -> None:
+def _suspect_among_others(
+    core: Any, job: Any, index: int, done: Any, now: float, *, charged: bool, singly: bool
+) -> None:
     past = job.trails.past(index)
     job.trails.put(index, past._replace(attempts=past.attempts + 1))
     apply.place(job, index, index + 1)
+
+
+def _suspect_by_mere_presence(
+    core: Any, job: Any, index: int, done: Any, now: float, *, charged: bool, singly: bool
+) -> None:
+    _suspect(core, job, index, done, now, charged=charged or singly, singly=singly)
+
+
+_suspect = workers._suspect
 
 
 def _settle_without_counting(core: Any, job: Any) -> None:
@@ -210,6 +222,10 @@ MUTANTS: dict[str, Mutant] = {
         state.Core, "doubt_ends_at", _doubt_ends_soon, DOUBT, first=1
     ),
     "suspects are not leased singly": Mutant(workers, "_suspect", _suspect_among_others, first=5),
+    "who was only there when a worker was lost is charged": Mutant(
+        workers, "_suspect", _suspect_by_mere_presence, DEADLY
+    ),
+    "a worker that has a task to itself gets others": Mutant(isolation, "gets_nothing", _no, DEADLY),
     "losses are forgotten with the master": Mutant(lease, "_leased", _leased_without_tries, first=14),
     "a job that goes on after its end is not counted": Mutant(
         state.Core, "settle", _settle_without_counting, BROUGHT_BACK

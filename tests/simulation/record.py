@@ -32,6 +32,8 @@ class Task:
     openings: int = 0
     leases: int = 0
     """Later leases, as recorded: their answers may never have left."""
+    isolations: int = 0
+    """Of these, how many in isolation, in this opening."""
     again: list[str] = field(default_factory=list)
     """Causes of the attempts of this opening that left it another one."""
 
@@ -127,6 +129,7 @@ class Record:
                 self._find(job, f"task {index} was leased under {record.token}, below {task.floor}")
             task.floor = record.token
             task.leases += 1
+            task.isolations += record.isolated
 
     def _reported(self, job: JobRecord, record: Any, group: Group) -> None:
         failed = {index for index, _ in job.within(record.failed)}
@@ -157,7 +160,7 @@ class Record:
         for index, task in job.within(record.runs):
             if task.state not in {"failed", "cancelled"}:
                 self._find(job, f"task {index} was retried, but it had not failed")
-            task.state, task.floor, task.again = "", record.floor, []
+            task.state, task.floor, task.again, task.isolations = "", record.floor, [], 0
             task.openings += 1
 
     def _end(self, job: JobRecord, index: int, state: str) -> None:
