@@ -188,7 +188,7 @@ class MemoryLimitExceeded(TaskFailed):
 
 
 class WorkerLost(TaskFailed):
-    """The workers that ran the task went away, each time while it was alone in its bundle."""
+    """The workers that ran the task went away, each time while they held nothing else."""
 
     code = "worker-lost"
 

@@ -23,7 +23,7 @@ class Cause(StrEnum):
     TIME_LIMIT = "time-limit"  # killed at its time limit
     MEMORY = "memory"  # killed at its memory limit, or by the kernel for memory
     CRASH = "crash"  # its process exited or was killed by a signal
-    LOST_WORKER = "lost-worker"  # its worker went away while it was alone in its bundle
+    LOST_WORKER = "lost-worker"  # its worker went away while it held nothing else
 
 
 class Verdict(StrEnum):

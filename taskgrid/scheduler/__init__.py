@@ -15,7 +15,8 @@ Reasoning worth knowing before a change:
 - *Doubt.* After a restart, tasks below the mark may still be held by a worker: they wait one lease
   time for it to come and name them; tasks from the mark on go out at once.
 - *Suspicion.* When a worker is lost, nobody knows which of its tasks did it. All are leased again
-  one by one, and only one that was alone is charged.
+  one by one, those that are lost once more on a worker of their own, and only these are charged
+  (`isolation`).
 - *Commit.* Memory runs ahead of the journal by the commits under way. Positions that others may
   see (tasks that may be leased, outcomes that may be fetched, counts) move when `committed` is
   called, and `Change`s are appended in the order in which they were decided.

@@ -63,6 +63,15 @@ _KILLED: tuple[Row, ...] = (
         ),
     ),
     Row(
+        "worker: `kill -9` by one of its tasks",
+        "at each of its attempts, with other tasks beside and behind it",
+        "that task alone fails, as `lost-worker`; every other one succeeds, and is charged with nothing",
+        _in(
+            "test_lost_worker",
+            "a_task_that_kills_its_worker_takes_none_of_those_beside_and_behind_it_along",
+        ),
+    ),
+    Row(
         "worker and master",
         "a task goes from one worker to another, then the master dies before either reports",
         "one commit, under the token of the later lease",

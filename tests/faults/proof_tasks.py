@@ -81,6 +81,16 @@ def kills_everybody(master_pid: str) -> tuple[int, int]:
     return attempt, os.getpid()
 
 
+def kills_its_agent(deadly: bool) -> int:
+    """Kill this worker once others run beside this task; else return the attempt's number after some time."""
+    attempt = trace()
+    if deadly:
+        time.sleep(0.3)
+        os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(0.6)
+    return attempt
+
+
 @task(alone=True)
 def one_heart(path: str, stop: str) -> int:
     """Append this attempt's heartbeats to a file until another file exists; at most one may beat at a time."""

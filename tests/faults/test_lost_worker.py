@@ -1,14 +1,18 @@
-"""Workers that are killed where time counts: nobody waits for what the dead were waiting for."""
+"""Workers that are killed: nobody waits for what the dead were waiting for, and nobody pays for another's deed."""
 
 from __future__ import annotations
 
 import time
 
+import pytest
+from conftest import Record
 from proof_grid import attempts_begun, hire, traced
-from proof_tasks import waits_for_file
+from proof_tasks import kills_its_agent, waits_for_file
 from real_programs import Programs, eventually
+from scale import scaled
 
 from taskgrid import Grid
+from taskgrid.errors import WorkerLost
 
 AT_ONCE = 15.0
 """Seconds: far less than a lease (30 s) or a long poll (20 s), and far more than a busy machine takes."""
@@ -52,3 +56,26 @@ def test_workers_killed_while_they_were_idle_delay_no_task(programs: Programs) -
         for _ in range(3):
             assert list(grid.submit_job(waits_for_file, [str(go)]).results()) == [1]
         assert time.monotonic() - begun_at < AT_ONCE
+
+
+@pytest.mark.parametrize("slots", scaled([3], [1, 3], [1, 3]))
+@pytest.mark.timeout(150)
+def test_a_task_that_kills_its_worker_takes_none_of_those_beside_and_behind_it_along(
+    programs: Programs, record_property: Record, slots: int
+) -> None:
+    """Each worker is replaced; the killer fails after two losses in company and five alone, and all others succeed."""
+    traced(programs).start_master()
+    worker, lost = hire(programs, slots=slots), 0
+    with programs.grid() as grid:
+        deeds = [False, True, *[False] * 6]
+        job = grid.submit_job(kills_its_agent, deeds)
+        while not job.wait(0.1):
+            if worker.poll() is not None:
+                worker, lost = hire(programs, slots=slots), lost + 1
+        outcomes = list(job.results(failures="yield"))
+        tasks = {task.index: task for task in grid.control.tasks(job.id, ((0, len(deeds)),))}
+    assert [isinstance(outcome, WorkerLost) for outcome in outcomes] == deeds, outcomes
+    assert [index for index, task in tasks.items() if task.history] == [1], "nobody else was ever charged"
+    assert lost == 2 + 5
+    assert {attempt.index for attempt in attempts_begun(programs)} == set(range(len(deeds)))
+    record_property("tasks", len(deeds))

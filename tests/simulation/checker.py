@@ -99,8 +99,10 @@ class Checker:
 
     def _is_current(self, job: int, index: int, token: Token) -> bool:
         """Say whether a lease is the last that a task was given, and the task has not ended."""
+        if self._granted.get((job, index)) != token:
+            return False  # also what a rollback has voided
         known = self.record.jobs.get(job)
-        return known is not None and not known.tasks[index].state and self._granted.get((job, index)) == token
+        return known is not None and not known.tasks[index].state
 
     def _on_rollback(self, log: tuple[Any, ...]) -> None:
         if log == tuple(self._log):

@@ -21,7 +21,7 @@ class Company:
     """Reads the workers' side of a history."""
 
     def __init__(self, find: Callable[[str], None], counts: Callable[[int, int, Token], bool]) -> None:
-        """`counts` says whether a run is still the one that the master knows of."""
+        """Tell `find` of what should not be; `counts` says whether a run is still the one that the master knows of."""
         self._find = find
         self._counts = counts
         self._isolated: set[Token] = set()
