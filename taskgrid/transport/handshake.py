@@ -10,16 +10,18 @@ Proofs and frame keys come from HMAC(key, both hellos + hash of the server's cer
 a hello (to talk TLS or the version down), replays one, or relays TLS under another certificate, makes both
 proofs fail; whoever relays a plain handshake does not learn the keys that seal what follows.
 
-A stranger is told an answer of one byte and nothing else. Each stage is a progress for whoever counts
-strangers. This module knows no frames, threads or sockets: a `Stream` is handed in, with a deadline.
+A stranger is told an answer of one byte and nothing else. The client's end waits on its thread; the server's end is
+a generator that never waits, and yields the bytes that it goes on with, so that a peer that hangs takes no thread.
+This module knows no frames, threads or sockets: a `Stream` is handed in.
 """
 
 from __future__ import annotations
 
 import hmac
 import secrets
+import select
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -39,6 +41,8 @@ PROOF_SIZE: Final = 32
 CLIENT_HELLO: Final = struct.Struct(f"!8sB8H{NONCE_SIZE}s")
 SERVER_HELLO: Final = struct.Struct(f"!8sBBH8H{NONCE_SIZE}s")
 _PLAIN: Final = bytes(32)  # stands for the certificate's hash where there is none
+_RECORD_HEAD: Final = 5  # bytes; the last two are how many follow (RFC 8446, 5.1)
+_LARGEST_RECORD: Final = 1 << 14
 _VERSIONS: Final = 8  # places in a hello, the unused ones zero
 
 
@@ -84,7 +88,6 @@ class Host(NamedTuple):
     keys: KeyTable
     tls: ServerTls | None
     is_full: Callable[[], bool]
-    progress: Callable[[], None]
 
 
 def derive(key: bytes, said: bytes) -> Secrets:
@@ -103,7 +106,8 @@ def greet(
     version = _read_answer(answer, tls=tls, versions=versions)
     binding = _PLAIN
     if tls:
-        stream.secure(client_context(), server=False, deadline=deadline)
+        for _ in stream.secure(client_context(), server=False):
+            stream.wait(select.POLLIN, deadline)
         binding = fingerprint(stream.peer_certificate())
     agreed = derive(key, hello + answer + binding)
     stream.send([agreed.client_proof], PROOF_SIZE, left(deadline))
@@ -113,37 +117,59 @@ def greet(
     return _session(version, None, tls=tls, sending=agreed.to_server, receiving=agreed.to_client)
 
 
-def welcome(stream: Stream, host: Host, *, deadline: float) -> Session | None:
-    """Take the server's end; None for a stranger that was refused. Raises `OSError` or `EOFError`."""
-    hello = stream.read_exactly(CLIENT_HELLO.size, deadline)
+def welcome(stream: Stream, host: Host) -> Generator[int, None, Session | None]:
+    """Take the server's end, and yield what to wait for; None for a stranger that was refused.
+
+    Raises `OSError` or `EOFError`.
+    """
+    hello = yield from _hear(stream, CLIENT_HELLO.size)
     magic, wish, *offered, _ = CLIENT_HELLO.unpack(hello)
     if magic != MAGIC:
         return None
-    host.progress()
     version = next((version for version in PROTOCOL_VERSIONS if version in offered), 0)
     code = _judge(version, host, wishes_tls=bool(wish))
     answer = SERVER_HELLO.pack(
         MAGIC, code, host.tls is not None, version, *_places(PROTOCOL_VERSIONS), secrets.token_bytes(NONCE_SIZE)
     )
-    stream.send([answer], len(answer), left(deadline))
+    _say(stream, answer)
     if code is not Answer.GO_ON:
         return None
     if host.tls is not None:
-        stream.secure(host.tls.context, server=True, deadline=deadline)
-        host.progress()
+        yield from _tls_hello(stream)
+        yield from stream.secure(host.tls.context, server=True)
     said = hello + answer + (host.tls.fingerprint if host.tls else _PLAIN)
-    return _let_in(stream, host, said, version=version, deadline=deadline)
+    return (yield from _let_in(stream, host, said, version))
 
 
-def _let_in(stream: Stream, host: Host, said: bytes, *, version: int, deadline: float) -> Session | None:
-    proof = stream.read_exactly(PROOF_SIZE, deadline)
+def _tls_hello(stream: Stream) -> Generator[int, None, None]:
+    """Wait until the first record of TLS is in: before that there is no memory for a session."""
+    yield _RECORD_HEAD
+    head = stream.peek(_RECORD_HEAD)
+    yield _RECORD_HEAD + min(int.from_bytes(head[3:], "big"), _LARGEST_RECORD)
+
+
+def _let_in(stream: Stream, host: Host, said: bytes, version: int) -> Generator[int, None, Session | None]:
+    proof = yield from _hear(stream, PROOF_SIZE)
     found = host.keys.find(proof, lambda key: derive(key, said).client_proof)
     if found is None:
-        stream.send([bytes(1 + PROOF_SIZE)], 1 + PROOF_SIZE, left(deadline))
+        _say(stream, bytes(1 + PROOF_SIZE))
         return None
     agreed = derive(found.key, said)
-    stream.send([b"\x01", agreed.server_proof], 1 + PROOF_SIZE, left(deadline))
+    _say(stream, b"\x01" + agreed.server_proof)
     return _session(version, found, tls=host.tls is not None, sending=agreed.to_client, receiving=agreed.to_server)
+
+
+def _hear(stream: Stream, size: int) -> Generator[int, None, bytes]:
+    heard = b""
+    while len(heard) < size:
+        yield size - len(heard)
+        heard += stream.receive_at_once(size - len(heard))
+    return heard
+
+
+def _say(stream: Stream, word: bytes) -> None:
+    if stream.send_at_once([word], len(word)):
+        raise BlockingIOError("a peer that takes no hundred bytes")
 
 
 def _judge(version: int, host: Host, *, wishes_tls: bool) -> Answer:

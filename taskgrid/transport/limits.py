@@ -18,8 +18,7 @@ class Limits:
     max_frame: int = MAX_FRAME
     """Bytes of one frame; a larger one ends the connection."""
     handshake: float = 5.0
-    """Seconds from the dial to the end of the handshake; a server allows them for the hello, and then to the first
-    request."""
+    """Seconds from the dial to the end of the handshake; a server allows them once more for the first request."""
     frame: float = 15.0
     """Seconds from a frame's first byte to its last."""
     send: float = 15.0
@@ -29,11 +28,11 @@ class Limits:
     max_connections: int = 8192
     """Connections at once that have shown a key."""
     porch: int = 2048
-    """Connections at once that have not said hello."""
-    max_strangers: int = 64
-    """Connections at once that have said hello and not shown a key; the next wait."""
+    """Connections at once that have not shown a key."""
     shed_after: float = 1.0
-    """Seconds without progress after which a stranger makes room for the next, when all places are taken."""
+    """Seconds after which one of them makes room for the next, when all places are taken."""
+    securing: int = 256
+    """Of these, connections at once that have begun with TLS, and take 44 KB each; one more ends the oldest."""
     backlog: int = 512
     """Connections the kernel keeps for us until we accept them."""
     stack: int = 512 << 10

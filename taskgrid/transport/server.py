@@ -27,15 +27,13 @@ from taskgrid.transport.address import Address, format_address, is_loopback
 from taskgrid.transport.callers import Caller, Callers
 from taskgrid.transport.connection import LOST, Connection
 from taskgrid.transport.dispatch import Dispatch
-from taskgrid.transport.handshake import CLIENT_HELLO, Host, welcome
+from taskgrid.transport.handshake import Host, welcome
 from taskgrid.transport.key_table import KeyTable
 from taskgrid.transport.limits import Limits
 from taskgrid.transport.listener import Listener
 from taskgrid.transport.porch import Porch
 from taskgrid.transport.protocol import Peer, Service
 from taskgrid.transport.standard import SERIALIZER
-from taskgrid.transport.strangers import Strangers
-from taskgrid.transport.stream import Stream, left
 from taskgrid.transport.tls import ServerTls, server_tls
 
 _BACK_OFF = 0.05  # seconds after the machine had no descriptor or no thread for us
@@ -72,10 +70,10 @@ class GridServer(Server):
         super().__init__({}, address, b"", SERIALIZER)  # keys are the handshake's business, not the manager's
         self.address: Address = self.listener.address
         self.stop_event = threading.Event()
-        self._keys, self._tls, self._limits = keys, tls, limits
+        self._keys, self._limits = keys, limits
         self._dispatch = Dispatch(service)
-        self._porch = Porch(self.listener, limits, hello=CLIENT_HELLO.size)
-        self._strangers = Strangers(limits.max_strangers, limits.shed_after)
+        host = Host(keys, tls, self._is_full)
+        self._porch = Porch(self.listener, limits, partial(welcome, host=host))
         self._callers = Callers(service.disconnected)
         self._numbers = itertools.count(1)
         self._threads: set[threading.Thread] = set()
@@ -94,7 +92,6 @@ class GridServer(Server):
             return
         deadline = time.monotonic() + within
         self.stop_event.set()
-        self._strangers.close()
         self._close_port(within)
         self._callers.shutdown(socket.SHUT_RD)
         self._join(time.monotonic() + _LAST_WORDS * max(0.0, deadline - time.monotonic()))
@@ -117,22 +114,21 @@ class GridServer(Server):
     def accepter(self) -> None:
         """Accept until stopped; whatever the machine lacks is waited for, not died of."""
         while not self.stop_event.is_set():
-            self._strangers.wait_for_place()
             try:
                 self._accept_one()
             except (OSError, RuntimeError) as error:
                 _log.warning("server.accept_failed", why=str(error))
                 self.stop_event.wait(_BACK_OFF)
 
-    def handle_request(self, conn: Stream) -> None:  # type: ignore[override]  # our listener accepts streams
-        """Serve one connection from handshake to end; the body of its thread."""
+    def handle_request(self, conn: Caller) -> None:  # type: ignore[override]  # whoever is served has shown a key
+        """Serve one connection from its first request to its end; the body of its thread."""
         try:
-            self._handle_request(conn)
+            self._serve(conn)
         except LOST:
             pass  # how a connection ends is the peer's affair; what it meant is told by `disconnected`
         finally:
-            self._strangers.leave(conn)
-            conn.close()
+            self._callers.leave(conn)
+            conn.connection.close()
             self._threads.discard(threading.current_thread())
 
     def create(self, *_: object, **__: object) -> None:  # type: ignore[override]  # closed: nothing is created from the wire
@@ -148,45 +144,27 @@ class GridServer(Server):
         self.listener.close()
 
     def _accept_one(self) -> None:
-        sock = self._porch.accept()
-        if sock is None:
+        guest = self._porch.accept()
+        if guest is None:
             return
-        try:
-            stream = Stream(sock)
-        except OSError:  # it was gone before we looked
-            sock.close()
-            return
-        self._strangers.enter(stream)
-        thread = threading.Thread(target=self.handle_request, args=(stream,), name="taskgrid-peer", daemon=True)
+        peer = Peer(format_address(guest.stream.peer), guest.session.roles, next(self._numbers))
+        caller = Caller(peer, Connection(guest.stream, guest.session, self._limits))
+        self._callers.enter(caller)
+        thread = threading.Thread(target=self.handle_request, args=(caller,), name="taskgrid-peer", daemon=True)
         self._threads.add(thread)
         try:
             _start_small(thread, self._limits.stack)
         except RuntimeError:
             self._threads.discard(thread)
-            self._strangers.leave(stream)
-            stream.close()
+            self._callers.leave(caller)
+            caller.connection.close()
             raise
 
-    def _handle_request(self, stream: Stream) -> None:
-        deadline = time.monotonic() + self._limits.handshake
-        host = Host(self._keys, self._tls, self._is_full, partial(self._strangers.progress, stream))
-        session = welcome(stream, host, deadline=deadline)
-        if session is None:
-            return
-        connection = Connection(stream, session, self._limits)
-        peer = Peer(format_address(stream.peer), session.roles, next(self._numbers))
-        caller = Caller(peer, connection)
-        self._callers.enter(caller)
-        try:
-            if session.key and self._keys.holds(session.key):  # it may have been revoked since it was shown
-                self._serve(caller, deadline)
-        finally:
-            self._callers.leave(caller)
-
-    def _serve(self, caller: Caller, deadline: float) -> None:
+    def _serve(self, caller: Caller) -> None:
         connection = caller.connection
-        frame = connection.receive(left(deadline))
-        self._strangers.leave(connection.stream)
+        if not self._holds_key_of(connection):
+            return
+        frame = connection.receive(self._limits.handshake)
         while not caller.owed:  # else it asked again before it was answered, as no channel does
             caller.owed = True
             reply = self._dispatch.answer(caller.peer, frame, caller.post)
@@ -194,6 +172,11 @@ class GridServer(Server):
                 caller.owed = False
                 connection.send(reply)
             frame = connection.receive(None)
+
+    def _holds_key_of(self, connection: Connection) -> bool:
+        """Say whether the key is still live: it may have been revoked since it was shown."""
+        key = connection.session.key
+        return key is not None and self._keys.holds(key)
 
     def _watch_keys(self) -> None:
         seen = self._keys.changes

@@ -16,7 +16,7 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -59,18 +59,25 @@ class Stream:
             sock.setsockopt(level, option, value)
         self.peer: tuple[str, int] = sock.getpeername()[:2]
 
-    def secure(self, context: ssl.SSLContext, *, server: bool, deadline: float) -> None:
-        """Put TLS on top, as its server or its client."""
+    def secure(self, context: ssl.SSLContext, *, server: bool) -> Generator[int, None, None]:
+        """Put TLS on top, as its server or its client, and yield the bytes to wait for. Raises `OSError`."""
         with self._guard:
             if self._ended:
                 raise ConnectionAbortedError("shut down")
-            self._socket = context.wrap_socket(self._socket, server_side=server, do_handshake_on_connect=False)
-            self._tls = True
-            wrapped = self._socket
+            wrapped = context.wrap_socket(self._socket, server_side=server, do_handshake_on_connect=False)
+            self._socket, self._tls = wrapped, True
         self._armed.clear()
-        wrapped.settimeout(left(deadline))
-        wrapped.do_handshake()
         wrapped.settimeout(0.0)
+        while True:
+            try:
+                return wrapped.do_handshake()
+            except ssl.SSLWantReadError:
+                yield 1
+
+    @property
+    def has_tls(self) -> bool:
+        """Say whether TLS is on top, or begun."""
+        return self._tls
 
     def peer_certificate(self) -> bytes:
         """Return the certificate (DER) that the other end showed under TLS."""
@@ -85,6 +92,27 @@ class Stream:
         while have < size:
             have += self.receive_into(buffer[have:], left(deadline))
         return bytes(buffer)
+
+    def receive_at_once(self, size: int) -> bytes:
+        """Read at most `size` bytes, without waiting: none if none have come. Raises `OSError` or `EOFError`."""
+        try:
+            data = self._socket.recv(size, 0 if self._tls else socket.MSG_DONTWAIT)
+        except (BlockingIOError, *_WANTS):
+            return b""
+        if not data:
+            raise EOFError("the peer closed the connection")
+        return data
+
+    def peek(self, size: int) -> bytes:
+        """Return at most `size` bytes of what has come, and leave them there. Raises `OSError`."""
+        try:
+            return self._socket.recv(size, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return b""
+
+    def wake_at(self, size: int) -> None:
+        """Let whoever waits for bytes sleep until `size` of them are in. Raises `OSError`."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
 
     def receive_into(self, buffer: memoryview, timeout: float | None) -> int:
         """Read at least one byte, within `timeout` seconds (None: whenever). Raises `OSError` or `EOFError`."""
@@ -120,6 +148,13 @@ class Stream:
             while rest:
                 rest = rest[self._socket.send(rest) :]
         return rest
+
+    def wait(self, event: int, deadline: float | None) -> None:
+        """Wait until bytes are there (`POLLIN`) or can be written (`POLLOUT`). Raises `TimeoutError`."""
+        poller = select.poll()
+        poller.register(self._socket, event)
+        if not poller.poll(None if deadline is None else left(deadline) * 1000):
+            raise TimeoutError("nothing came in time")
 
     def fileno(self) -> int:
         """Return the descriptor, -1 once closed."""
@@ -175,23 +210,20 @@ class Stream:
             try:
                 with self._session:
                     return self._socket.recv_into(buffer)
-            except _WANTS as want:
-                self._await(want, deadline)
+            except ssl.SSLWantReadError:
+                self.wait(select.POLLIN, deadline)
+            except ssl.SSLWantWriteError:
+                self.wait(select.POLLOUT, deadline)
 
     def _send_sealed(self, data: memoryview, deadline: float) -> None:
         while data:
             try:
                 with self._session:
                     data = data[self._socket.send(data) :]
-            except _WANTS as want:
-                self._await(want, deadline)
-
-    def _await(self, want: ssl.SSLError, deadline: float | None) -> None:
-        """Wait until the session can go on."""
-        poller = select.poll()
-        poller.register(self._socket, select.POLLIN if isinstance(want, ssl.SSLWantReadError) else select.POLLOUT)
-        if not poller.poll(None if deadline is None else left(deadline) * 1000):
-            raise TimeoutError("nothing came in time")
+            except ssl.SSLWantReadError:
+                self.wait(select.POLLIN, deadline)
+            except ssl.SSLWantWriteError:
+                self.wait(select.POLLOUT, deadline)
 
     def _send_once(self, pieces: Sequence[bytes], size: int, flags: int = 0) -> int:
         if size < _GATHER_FROM or len(pieces) > _GATHER_PIECES:
