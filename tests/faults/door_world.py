@@ -10,7 +10,6 @@ import os
 import socket
 import struct
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Client
@@ -209,8 +208,3 @@ def stock_line(door: Door) -> Any:
     line.send((None, "accept_connection", ("a key holder",), {}))
     assert line.recv() == ("#RETURN", None)
     return line
-
-
-def wait_a_little() -> None:
-    """Let a slow sender be slow."""
-    time.sleep(0.05)

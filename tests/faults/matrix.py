@@ -307,6 +307,9 @@ _PEERS: tuple[Row, ...] = (
             "integration/test_transport_strangers",
             "wrong_key_is_refused_and_told_nothing",
             "server_without_the_key_is_refused_by_the_client",
+        )
+        + _in(
+            "integration/test_transport_between",
             "relay_without_the_key_fails_at_its_first_forged_frame",
             "replayed_frame_is_refused",
             "frame_sent_back_to_its_sender_is_refused",
@@ -327,12 +330,17 @@ _PEERS: tuple[Row, ...] = (
         "before and after it showed a key",
         "its connection ends, and nothing else",
         _in(
-            "integration/test_transport_strangers",
+            "integration/test_transport_crowds",
             "oversize_frame_closes_the_connection",
-            "flood_of_silent_strangers_does_not_shut_out_the_honest",
+            "strangers_who_hang_hold_no_thread_and_keep_nobody_waiting",
+            "strangers_in_the_midst_of_tls_are_bounded_and_the_longest_in_it_makes_room",
+            "full_porch_turns_out_who_stands_there_longest_after_a_while",
             "stranger_who_dribbles_is_cut_at_the_deadline",
             "key_holder_who_says_nothing_is_cut_at_the_deadline",
             "frame_that_never_ends_is_cut",
+        )
+        + _in(
+            "integration/test_transport_strangers",
             "garbage_from_a_key_holder_ends_its_connection_and_nothing_else",
             "garbage_from_a_stranger_is_met_with_silence",
         ),

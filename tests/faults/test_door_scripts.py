@@ -10,7 +10,6 @@ import os
 import pickle
 import socket
 import struct
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from multiprocessing import AuthenticationError
@@ -32,7 +31,6 @@ from door_world import (
     say,
     stock_frame,
     stock_line,
-    wait_a_little,
 )
 from real_programs import eventually
 from relay import Relay
@@ -369,47 +367,6 @@ def test_tls_without_a_key_is_no_way_in(door: Door) -> None:
             sealed.sendall(bytes(PROOF_SIZE))
             assert sealed.recv(100) == bytes(1 + PROOF_SIZE)
             assert sealed.recv(1) == b""
-
-
-@pytest.mark.parametrize("words", [b"", MAGIC[:3], TLS_HELLO], ids=["silent", "half a hello", "a hello"])
-def test_a_crowd_that_hangs_keeps_no_honest_client_out(door: Door, words: bytes) -> None:
-    """A thousand connect, say nothing or too little, and stay; whoever has a key is served while they hang."""
-    many = 150 if words == TLS_HELLO else 500  # who has said hello takes a place, and is shed in turn
-    hanging = [door.connect() for _ in range(many)] + [door.connect_stock() for _ in range(many)]
-    try:
-        for sock in hanging:
-            with suppress(OSError):
-                sock.sendall(words)
-        door.serve_the_honest()
-        for sock in hanging[::50]:
-            with suppress(OSError):
-                sock.sendall(b"\0")  # a byte now and then
-        wait_a_little()
-        door.serve_the_honest()
-    finally:
-        for sock in hanging:
-            sock.close()
-
-
-@pytest.mark.skipif(not LONG, reason="a figure takes TASKGRID_FAULTS=long and a machine that does nothing else")
-def test_honest_clients_connect_promptly_while_a_thousand_hang(door: Door) -> None:
-    """Connect, handshake and a first call: 99 of 100 take less than 250 ms, while 1,000 say a byte now and then."""
-    hanging = [door.connect() for _ in range(1000)]
-    seconds = []
-    try:
-        for number in range(300):
-            hanging[number % len(hanging)].sendall(b"T")
-            begun = time.perf_counter()
-            connection = door.dial()
-            assert ask(connection)
-            seconds.append(time.perf_counter() - begun)
-            connection.close()
-    finally:
-        for sock in hanging:
-            sock.close()
-    at_99 = sorted(seconds)[len(seconds) * 99 // 100]
-    print(f"{door.kind}: p50 {sorted(seconds)[150] * 1000:.1f} ms, p99 {at_99 * 1000:.1f} ms")
-    assert at_99 < 0.25
 
 
 def test_a_relay_that_talks_tls_down_is_found_out(door: Door) -> None:

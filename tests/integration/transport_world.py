@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from relay import Relay
+from relay import Change, Relay
 
 from taskgrid.errors import Busy
+from taskgrid.transport.connection import LOST, Connection
+from taskgrid.transport.frames import pack_request
 from taskgrid.transport.key_table import KeyTable
 from taskgrid.transport.keys import new_key
 from taskgrid.transport.limits import Limits
@@ -30,8 +33,24 @@ from taskgrid.transport.protocol import (
     WorkersReply,
 )
 from taskgrid.transport.server import GridServer, serve
+from taskgrid.transport.stream import Stream
 
-__all__ = ["CLIENT_KEY", "KEY", "KEYS", "LEASE", "Probe", "Relay", "manager", "serving", "wait_until"]
+__all__ = [
+    "CLIENT_KEY",
+    "KEY",
+    "KEYS",
+    "LEASE",
+    "Probe",
+    "Relay",
+    "ask",
+    "listening",
+    "manager",
+    "serving",
+    "soon",
+    "stranger_at",
+    "stream_to",
+    "wait_until",
+]
 
 KEY = new_key()
 CLIENT_KEY = new_key()
@@ -118,3 +137,38 @@ def manager(port: int, key: bytes = KEY, *, reconnect_for: float = 10.0) -> Iter
     """Make a manager that is closed after the block."""
     with GridManager([f"127.0.0.1:{port}"], key, reconnect_for=reconnect_for) as made:
         yield made
+
+
+def stream_to(port: int) -> Stream:
+    """Connect, and say nothing yet."""
+    return Stream(stranger_at(port))
+
+
+def stranger_at(port: int) -> socket.socket:
+    """Connect without a key."""
+    return socket.create_connection(("127.0.0.1", port), timeout=30)
+
+
+def soon() -> float:
+    """Give a handshake its deadline."""
+    return time.monotonic() + 30
+
+
+def ask(connection: Connection, number: int = 1) -> bool:
+    """Say `health` on a bare connection; False when it was closed instead of answered."""
+    try:
+        connection.send(pack_request(number, "health", b"{}", ()))
+        return connection.receive(30.0).envelope.ok
+    except LOST:
+        return False
+
+
+def listening(to: str, heard: list[bytes]) -> Change:
+    """Return what keeps all that passes one way, and changes nothing."""
+
+    def listen(way: str, data: bytes) -> bytes:
+        if way == to:
+            heard.append(data)
+        return data
+
+    return listen
