@@ -22,6 +22,7 @@ from taskgrid.transport.manager import GridManager
 
 HERE = Path(__file__).resolve().parent
 _SERVES_WITHIN = 120.0
+_TASKGRID = ("-m", "taskgrid")
 
 
 class Programs:
@@ -41,12 +42,14 @@ class Programs:
         """Where the master is."""
         return f"127.0.0.1:{self.port}"
 
-    def start_master(self, *flags: str, durability: str = "process", wait: bool = True) -> subprocess.Popen[bytes]:
+    def start_master(
+        self, *flags: str, durability: str = "process", wait: bool = True, program: tuple[str, ...] = _TASKGRID
+    ) -> subprocess.Popen[bytes]:
         """Start a master with the journal and key that were there before; `wait` until it serves."""
         ready = self.folder / f"ready-{self._starts}.json"
         own = ["--host", "127.0.0.1", "--port", str(self.port), "--journal", str(self.folder / "journal.db")]
         own += ["--key-file", str(self.key_file), "--durability", durability, "--ready-file", str(ready)]
-        master = self._run("master", *own, *flags)
+        master = self._run("master", *own, *flags, program=program)
         deadline = time.monotonic() + _SERVES_WITHIN
         while wait and not ready.exists():
             if master.poll() is not None or time.monotonic() > deadline:
@@ -58,6 +61,12 @@ class Programs:
         """Start a worker for the benchmarks' functions."""
         own = ["--server", self.server, "--key-file", str(self.key_file), "--slots", str(slots)]
         return self._run("worker", *own, "--functions", "bench_tasks", "--path", str(HERE))
+
+    def stop(self, program: subprocess.Popen[bytes]) -> None:
+        """End one as an operator does, and let it finish."""
+        program.terminate()
+        program.wait(_SERVES_WITHIN)
+        self._running.remove(program)
 
     def kill(self, program: subprocess.Popen[bytes]) -> None:
         """`kill -9`."""
@@ -87,21 +96,21 @@ class Programs:
                 program.kill()
                 program.wait()
 
-    def _run(self, command: str, *flags: str) -> subprocess.Popen[bytes]:
+    def _run(self, command: str, *flags: str, program: tuple[str, ...] = _TASKGRID) -> subprocess.Popen[bytes]:
         self._starts += 1
         own = {"XDG_CONFIG_HOME": str(self.folder / "config"), "XDG_STATE_HOME": str(self.folder / "state")}
         kept = {name: value for name, value in os.environ.items() if not name.startswith("TASKGRID_")}
         with (self.folder / f"{self._starts}-{command}.log").open("wb") as log:
-            program = subprocess.Popen(
-                [sys.executable, "-m", "taskgrid", command, *flags, "--die-with-parent"],
+            running = subprocess.Popen(
+                [sys.executable, *program, command, *flags, "--die-with-parent"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=kept | own,
                 cwd=self.folder,
             )
-        self._running.append(program)
-        return program
+        self._running.append(running)
+        return running
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ import group_hosts
 import group_idle
 import group_memory
 import group_restart
+import group_security
 import group_slots
 import group_speed
 import group_start
@@ -50,6 +51,7 @@ def groups(options: argparse.Namespace) -> dict[str, Callable[[], Iterable[Figur
         "memory": lambda: group_memory.measure(full=full),
         "restart": lambda: group_restart.measure(full=full, rounds=rounds),
         "hosts": lambda: group_hosts.measure(full=full),
+        "security": lambda: group_security.measure(full=full, rounds=rounds),
         "slots": lambda: group_slots.measure(full=full),
         "idle": group_idle.measure,
         "start": lambda: group_start.measure(rounds=rounds),

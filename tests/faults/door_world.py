@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Client
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, NamedTuple
 
 import pytest
@@ -129,8 +130,7 @@ def opened_doors(folder: Path) -> Iterator[Doors]:
         def door(kind: Kind) -> Door:
             if kind not in doors:
                 python = _python(kind.python)
-                place = folder / f"{kind.python}-{kind.tls}"
-                place.mkdir()
+                place = Path(mkdtemp(prefix=f"{kind.python}-", dir=folder))  # anew, should the last start have failed
                 doors[kind] = Door(grids.enter_context(private_grid(place, python=(python,))), kind)
             return doors[kind]
 

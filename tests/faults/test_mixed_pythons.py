@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ def interpreter(version: str) -> str:
     pytest.skip(f"there is no Python {version} here")
 
 
+@cache
 def environment(version: str) -> Path:
     """Return the Python of an environment of that version that has this TaskGrid, made if need be."""
     folder = Path(tempfile.gettempdir()) / f"taskgrid-proof-{os.getuid()}" / version

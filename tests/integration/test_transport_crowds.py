@@ -58,7 +58,8 @@ def test_strangers_who_hang_hold_no_thread_and_keep_nobody_waiting(probe: Probe,
         crowd(150, lambda: stranger_at(server.address[1]), words_until(stage, tls=tls)),
         manager(server.address[1]) as grid,
     ):
-        assert grid.get_control().health()[0].ok
+        control = grid.get_control()  # kept: its connection, and the thread that is counted, end with it
+        assert control.health()[0].ok
         assert wait_until(lambda: len(server._porch) == 150)
         assert len(server._threads) == 1
 
