@@ -16,7 +16,7 @@ CHUNK = 20_000
 
 
 def main(server: str, key_file: str, seconds: str) -> None:
-    """Submit for so many seconds; print how many tasks were accepted, and how many submissions refused."""
+    """Submit for so many seconds; print how many tasks were accepted, how many refused, and when it was over."""
     accepted = refused = 0
     until = time.monotonic() + float(seconds)
     with Grid(server, key_file=Path(key_file)) as grid:
@@ -25,8 +25,8 @@ def main(server: str, key_file: str, seconds: str) -> None:
                 grid.submit_job("proof_tasks:sleeps", [0.001] * CHUNK)
                 accepted += CHUNK
             except TaskGridError:
-                refused += 1
-    print(accepted, refused)
+                refused += CHUNK
+        print(accepted, refused, time.monotonic())
 
 
 if __name__ == "__main__":
