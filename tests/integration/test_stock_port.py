@@ -14,29 +14,18 @@ import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Client
 from multiprocessing.context import AuthenticationError
-from multiprocessing.managers import BaseManager, RemoteError
+from multiprocessing.managers import RemoteError
 from pathlib import Path
 from typing import Any
 
 import pytest
+from stock_world import DEADLINE, KEY, Textbook, until
 
-from taskgrid.clock import SystemClock
 from taskgrid.errors import UsageError
 from taskgrid.master.stock import StockPort
-from taskgrid.transport.stock import Limits, StockServer, read_or_make_key
+from taskgrid.transport.stock import read_or_make_key
 
-KEY = b"a password of a textbook"
 SCRIPTS = Path(__file__).parent / "stock_clients"
-DEADLINE = 30
-
-
-class Textbook(BaseManager):
-    """What a textbook registers."""
-
-
-Textbook.register("get_task_queue")
-Textbook.register("get_result_queue")
-Textbook.register("get_nothing")
 
 
 def _interpreter(version: str) -> str:
@@ -99,17 +88,10 @@ def _outcome(process: subprocess.Popen[str]) -> str:
     return out.strip()
 
 
-def _until(true: Callable[[], bool]) -> None:
-    until = time.monotonic() + DEADLINE
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.01)
-
-
 def test_a_textbook_master_and_worker_run_unchanged(start: Start, port: StockPort) -> None:
     """Scripts of the standard library alone, on each supported Python, get every square and a real queue.Empty."""
     master = start("master.py", "200")
-    _until(lambda: bool(port._queues["get_task_queue"]._waiting))
+    until(lambda: bool(port._queues["get_task_queue"]._waiting))
     worker = start("worker.py")
     assert _outcome(master) == f"total {sum(n * n for n in range(200))} left 0 True False"
     assert _outcome(worker) == "done 200"
@@ -120,7 +102,7 @@ def test_a_killed_worker_takes_no_item_with_it(start: Start, port: StockPort) ->
     worker = start("blocked.py")
     assert worker.stdout is not None
     assert worker.stdout.readline() == "waiting\n"
-    _until(lambda: bool(port._queues["get_task_queue"]._changed._waiters))  # type: ignore[attr-defined]  # no other sign
+    until(lambda: bool(port._queues["get_task_queue"]._changed._waiters))  # type: ignore[attr-defined]  # no other sign
     worker.send_signal(signal.SIGKILL)
     worker.wait(DEADLINE)
     task = _connected(port).get_task_queue()
@@ -248,99 +230,6 @@ def _rest(stranger: socket.socket) -> bytes:
         return stranger.recv(1 << 16)
     except ConnectionResetError:
         return b""
-
-
-@pytest.fixture
-def tight() -> Iterator[StockServer]:
-    """Serve with room for four strangers, who have two seconds to log in."""
-    limits = Limits(connections=12, strangers=4, shed_after=0.5, login=2.0)
-    server = StockServer(("127.0.0.1", 0), KEY, {"get_task_queue": {"qsize": lambda _peer: 7}}, limits=limits)
-    server.start()
-    yield server
-    server.stop(within=5)
-
-
-def test_silent_strangers_do_not_keep_a_client_out(tight: StockServer) -> None:
-    """However many connect and say nothing, an honest client comes in, and threads stay few."""
-    address = (tight.address[0], tight.address[1])
-    strangers = [socket.create_connection(address, timeout=DEADLINE) for _ in range(16)]
-    try:
-        manager = Textbook(address=address, authkey=KEY)
-        manager.connect()
-        assert manager.get_task_queue().qsize() == 7  # type: ignore[attr-defined]  # registered by name
-        assert sum(thread.name == "stock" for thread in threading.enumerate()) <= 6
-    finally:
-        for stranger in strangers:
-            stranger.close()
-
-
-def test_a_slow_login_ends_at_its_deadline(tight: StockServer) -> None:
-    """One byte now and then does not keep a stranger in."""
-    clock = SystemClock()
-    with socket.create_connection((tight.address[0], tight.address[1]), timeout=DEADLINE) as stranger:
-        began = clock.now()
-        stranger.recv(1 << 16)
-        stranger.sendall(struct.pack("!i", 200))
-        stranger.settimeout(0.2)
-        ended = False
-        while not ended and clock.now() < began + DEADLINE:
-            ended = _trickle(stranger)
-    assert ended
-    assert clock.now() - began > 1
-
-
-def _trickle(stranger: socket.socket) -> bool:
-    try:
-        stranger.sendall(b"\0")
-        return stranger.recv(1) == b""
-    except TimeoutError:
-        return False
-    except OSError:
-        return True
-
-
-def test_connections_beyond_the_cap_are_closed(tight: StockServer) -> None:
-    """The cap holds for those who logged in as well, and room is used again."""
-    address = (tight.address[0], tight.address[1])
-    lines = [Client(address, authkey=KEY) for _ in range(3)]
-    for line in lines:
-        line.send((None, "accept_connection", ("me",), {}))
-        assert line.recv() == ("#RETURN", None)
-    try:
-        for _ in range(9):
-            line = Client(address, authkey=KEY)
-            lines.append(line)
-            line.send((None, "accept_connection", ("me",), {}))
-            line.recv()
-        with pytest.raises((EOFError, OSError)):
-            Client(address, authkey=KEY)
-    finally:
-        for line in lines:
-            line.close()
-    _until(lambda: not tight._connections)
-    with Client(address, authkey=KEY) as line:
-        line.send((None, "dummy", (), {}))
-        assert line.recv() == ("#RETURN", None)
-
-
-def test_a_thread_that_cannot_start_costs_one_connection(tight: StockServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The service goes on after the system refused a thread."""
-    address = (tight.address[0], tight.address[1])
-    start = threading.Thread.start
-    refusals = [1]
-
-    def refusing(thread: threading.Thread) -> None:
-        if thread.name == "stock" and refusals:
-            refusals.pop()
-            raise RuntimeError("can't start new thread")
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", refusing)
-    with pytest.raises((EOFError, OSError)):
-        Client(address, authkey=KEY)
-    with Client(address, authkey=KEY) as line:
-        line.send((None, "dummy", (), {}))
-        assert line.recv() == ("#RETURN", None)
 
 
 def test_an_answer_that_nobody_takes_is_put_back_first(tmp_path: Path) -> None:
