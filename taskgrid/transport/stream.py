@@ -64,6 +64,7 @@ class Stream:
         with self._guard:
             if self._ended:
                 raise ConnectionAbortedError("shut down")
+            self._socket.getpeername()  # raises if the peer is gone: ssl would leave that half wrapped
             wrapped = context.wrap_socket(self._socket, server_side=server, do_handshake_on_connect=False)
             self._socket, self._tls = wrapped, True
         self._armed.clear()

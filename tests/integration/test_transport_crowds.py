@@ -52,7 +52,7 @@ def test_oversize_frame_closes_the_connection(probe: Probe, size: int) -> None:
 @pytest.mark.parametrize(("stage", "tls"), [(stage, tls) for stage in STAGES for tls in (False, True)])
 def test_strangers_who_hang_hold_no_thread_and_keep_nobody_waiting(probe: Probe, stage: str, tls: bool) -> None:
     """However far they have come: an honest client is served while every one of them still stands there."""
-    patient = Limits(handshake=60.0)
+    patient = Limits(handshake=60.0, securing=10)  # none of them has come so far as to begin with TLS
     with (
         serving(probe, tls=tls, limits=patient) as server,
         crowd(150, lambda: stranger_at(server.address[1]), words_until(stage, tls=tls)),
@@ -80,7 +80,7 @@ def test_strangers_in_the_midst_of_tls_are_bounded_and_the_longest_in_it_makes_r
 
 def test_full_porch_turns_out_who_stands_there_longest_after_a_while(probe: Probe) -> None:
     """So many strangers are borne, the next wait; one after the other loses its place, and the honest get theirs."""
-    limits = Limits(porch=20, shed_after=0.2)
+    limits = Limits(porch=20, shed_after=0.2, handshake=60.0)
     with (
         serving(probe, limits=limits) as server,
         crowd(50, lambda: stranger_at(server.address[1]), MAGIC[:4]),
@@ -93,8 +93,8 @@ def test_full_porch_turns_out_who_stands_there_longest_after_a_while(probe: Prob
 def test_stranger_who_dribbles_is_cut_at_the_deadline(probe: Probe) -> None:
     """The handshake's deadline is absolute: a byte now and then does not extend it."""
     with serving(probe, limits=Limits(handshake=0.4)) as server, stranger_at(server.address[1]) as slow:
-        slow.settimeout(0.05)
-        assert wait_until(lambda: cut_off(slow))
+        slow.settimeout(0.25)  # a hello takes 14 s so
+        assert wait_until(lambda: cut_off(slow), within=10)
 
 
 def test_key_holder_who_says_nothing_is_cut_at_the_deadline(probe: Probe) -> None:

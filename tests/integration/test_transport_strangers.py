@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import socket
+import struct
 import threading
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from transport_world import KEY, Probe, Relay, listening, manager, serving, soon, stranger_at, stream_to
@@ -24,6 +26,8 @@ from taskgrid.transport.handshake import (
     greet,
 )
 from taskgrid.transport.keys import new_key
+from taskgrid.transport.stream import Stream
+from taskgrid.transport.tls import server_tls
 
 
 @pytest.fixture
@@ -154,3 +158,16 @@ def test_garbage_from_a_stranger_is_met_with_silence(probe: Probe) -> None:
                     stranger.shutdown(socket.SHUT_WR)
                 with suppress(ConnectionResetError):
                     assert stranger.recv(1) == b""
+
+
+def test_stranger_who_is_gone_before_tls_leaves_nothing_open(tmp_path: Path) -> None:
+    """Its descriptor is closed with its stream, not whenever Python comes round to it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        stranger = stranger_at(listener.getsockname()[1])
+        stream = Stream(listener.accept()[0])
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        stranger.close()  # with a reset
+        with pytest.raises(OSError):
+            next(stream.secure(server_tls(tmp_path).context, server=True))
+        assert stream.fileno() >= 0
+        stream.close()
