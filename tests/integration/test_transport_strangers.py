@@ -167,7 +167,7 @@ def test_stranger_who_is_gone_before_tls_leaves_nothing_open(tmp_path: Path) -> 
         stream = Stream(listener.accept()[0])
         stranger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         stranger.close()  # with a reset
-        with pytest.raises(OSError):
+        with pytest.raises(OSError, match="not connected"):
             next(stream.secure(server_tls(tmp_path).context, server=True))
         assert stream.fileno() >= 0
         stream.close()
