@@ -3,34 +3,41 @@
 A job's line comes before those of its tasks, which are in order of index. A task's line has its
 payload, its state, and its newest outcome: the `value` it returned, or the `failure`. Payloads and
 values are copied as they were written, never parsed, so that NaN and infinities stay what they are.
-Rows are read a few at a time: it takes no more memory for a large journal than for a small one.
+Chunks and outcomes are each read once, in order of their tasks, and meet there: it takes no more
+memory for a large journal than for a small one, beside the state of one job.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from pydantic_core import to_json
 
 from taskgrid.errors import JournalError
+from taskgrid.journal import rows
+from taskgrid.journal.newest import Piece, merged, newest
 from taskgrid.journal.place import Lock
-from taskgrid.journal.reads import Reader
+from taskgrid.journal.protocol import OutcomeRow
+from taskgrid.journal.reads import spans_in
 from taskgrid.journal.snapshot import Snapshot
-from taskgrid.journal.soundness import state_of
+from taskgrid.journal.soundness import chunks_of, state_of
 from taskgrid.journal.swap import refuse_unfinished
 from taskgrid.journal.verify import jobs_in
 from taskgrid.journal.wal import damaged, walk
-from taskgrid.lifecycle import BYTE, ENDED, STATE
+from taskgrid.lifecycle import BYTE, STATE, TaskState
 from taskgrid.model.outcome import FAILURE_MARK
 from taskgrid.scheduler.state import Job
 
-_AT_ONCE: Final = 1 << 20
-_TASKS_AT_ONCE: Final = 1000
-_CACHE: Final = 16 << 20
-_ENDED: Final = frozenset(BYTE[state] for state in ENDED)
+_TOLD: Final = frozenset({BYTE[TaskState.SUCCEEDED], BYTE[TaskState.FAILED]})
+"""States in which a task has an outcome's line."""
+_NAMES: Final = [state.value.encode() for state in STATE]
+_NOTHING: Final = (-1, b"")
+_BY_FIRST: Final = f"SELECT {rows.OUTCOME} FROM outcomes WHERE job = ? AND span = ? ORDER BY first"  # noqa: S608  # names of ours
 
 
 def export(path: str | Path) -> Iterator[bytes]:
@@ -45,8 +52,8 @@ def export(path: str | Path) -> Iterator[bytes]:
     try:
         refuse_unfinished(place)
         _refuse_damaged_log(place)
-        with closing(Snapshot(place)) as snapshot:
-            yield from _Export(snapshot).lines()
+        with closing(Snapshot(place)) as snapshot, snapshot.reading() as connection:
+            yield from _lines(connection)
     finally:
         lock.release()
 
@@ -57,58 +64,58 @@ def _refuse_damaged_log(place: Path) -> None:
         raise damaged(place, damage)
 
 
-class _Export:
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
-        with snapshot.reading() as connection:
-            self._forgotten = {job for (job,) in connection.execute("SELECT job FROM forgotten")}
-            self._jobs = [job for job in jobs_in(connection) if job not in self._forgotten]
-        self._reader = Reader(snapshot, _CACHE, self._forgotten)
-
-    def lines(self) -> Iterator[bytes]:
-        for number in self._jobs:
-            with self._snapshot.reading() as connection:
-                job = state_of(connection, number)
+def _lines(connection: sqlite3.Connection) -> Iterator[bytes]:
+    forgotten = {job for (job,) in connection.execute("SELECT job FROM forgotten")}
+    for number in jobs_in(connection):
+        if number not in forgotten:
+            job = state_of(connection, number)
             yield _job_line(job)
-            for start in range(0, job.total, _TASKS_AT_ONCE):
-                yield from self._tasks(job, start, min(start + _TASKS_AT_ONCE, job.total))
-            self._reader.forget(number)
-
-    def _tasks(self, job: Job, start: int, stop: int) -> Iterator[bytes]:
-        payloads = self._reader.payloads(job.number, start, stop).split(b"\n")
-        outcomes = self._outcomes(job, start, stop)
-        for index, payload in enumerate(payloads, start):
-            ended = next(outcomes) if job.states[index] in _ENDED else b""
-            state = STATE[job.states[index]].encode()
-            yield b'{"kind":"task","job":%d,"index":%d,"state":"%s","payload":%s%s}\n' % (
-                job.number,
-                index,
-                state,
-                payload,
-                ended,
-            )
-
-    def _outcomes(self, job: Job, start: int, stop: int) -> Iterator[bytes]:
-        """Yield what the line of each task that has ended says of its outcome."""
-        for low, high in _ended_runs(job, start, stop):
-            at = low
-            while at < high:
-                pieces = self._reader.index(job.number, at, high, _AT_ONCE)
-                if not pieces:
-                    raise damaged(self._snapshot.path, f"the outcome of task {job.number}.{at} is missing")
-                for piece in pieces:
-                    yield from ([b""] * piece.count if piece.cancelled else map(_outcome, piece.lines.split(b"\n")))
-                    at = piece.first + piece.count
+            yield from _task_lines(job, _payloads(connection, job), _outcomes(connection, job))
 
 
-def _ended_runs(job: Job, start: int, stop: int) -> Iterator[tuple[int, int]]:
-    at = start
-    for low, high in job.live_runs(start, stop):
-        if at < low:
-            yield at, low
-        at = high
-    if at < stop:
-        yield at, stop
+def _task_lines(job: Job, payloads: Iterator[bytes], outcomes: Iterator[tuple[int, bytes]]) -> Iterator[bytes]:
+    """Put together what belongs to one task; an older outcome of one that was brought back is passed over."""
+    number, (at, outcome) = job.number, next(outcomes, _NOTHING)
+    for index, (payload, state) in enumerate(zip(payloads, job.states, strict=True)):
+        told = b""
+        if at == index:
+            told, (at, outcome) = outcome, next(outcomes, _NOTHING)
+        if state not in _TOLD:
+            told = b""
+        elif not told:
+            raise rows.Mismatch(f"the outcome of task {number}.{index} is missing")
+        facts = (number, index, _NAMES[state], payload, told)
+        yield b'{"kind":"task","job":%d,"index":%d,"state":"%s","payload":%s%s}\n' % facts
+
+
+def _payloads(connection: sqlite3.Connection, job: Job) -> Iterator[bytes]:
+    for chunk in chunks_of(connection, job):
+        yield from chunk.lines.split(b"\n")
+
+
+def _outcomes(connection: sqlite3.Connection, job: Job) -> Iterator[tuple[int, bytes]]:
+    """Yield each task whose newest row has a line of it, and what that says."""
+    by_span = [_rows(connection, job.number, span) for span in spans_in(connection, job.number)]
+    for piece in newest(merged(by_span), 0, job.total):
+        if not piece.row.cancelled:
+            yield from enumerate(_told(piece), piece.start)
+
+
+def _rows(connection: sqlite3.Connection, job: int, span: int) -> Iterator[OutcomeRow]:
+    for row in connection.execute(_BY_FIRST, (job, span)):
+        yield rows.outcome_of(job, row)
+
+
+def _told(piece: Piece[OutcomeRow]) -> list[bytes]:
+    row = piece.row
+    lines = [row.lines] if row.count == 1 else _split(row)[piece.start - row.first : piece.stop - row.first]
+    return [_outcome(line) for line in lines]
+
+
+@lru_cache(maxsize=4)
+def _split(row: OutcomeRow) -> list[bytes]:
+    """Return a row's lines apart: one between whose tasks others ended again comes in pieces."""
+    return row.lines.split(b"\n")
 
 
 def _outcome(line: bytes) -> bytes:

@@ -17,7 +17,7 @@ from zlib import crc32
 
 from taskgrid.errors import JournalDamaged, JournalError
 from taskgrid.journal.lines import ROW_WEIGHT, Splits
-from taskgrid.journal.newest import Extent, collect, merged, newest, reach, span_of
+from taskgrid.journal.newest import Extent, collect, merged, newest, reach, span_of, unbroken
 from taskgrid.journal.protocol import (
     ChunkRow,
     Commit,
@@ -202,7 +202,8 @@ class MemoryJournal:
         with self._store.lock:
             held = self._job(job)
             extents = merged(held.extents(span, start, stop) for span in held.spans)
-            return collect(newest(extents, start, stop), lambda sequence: held.outcomes[sequence - 1], limit)
+            pieces = unbroken(newest(extents, start, stop), start)
+            return collect(pieces, lambda sequence: held.outcomes[sequence - 1], limit)
 
     def size(self) -> int:
         """Return about how many bytes of memory it takes."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from taskgrid.journal.lines import ROW_WEIGHT, cut
 from taskgrid.journal.protocol import OutcomePiece, OutcomeRow
@@ -25,12 +25,31 @@ class Extent(NamedTuple):
     sequence: int
 
 
-class Piece(NamedTuple):
-    """Tasks from `start` to before `stop`, whose newest outcomes lie in row `sequence`."""
+class Covers(Protocol):
+    """What is known of a row: an `Extent`, or the whole row where all rows are read anyway."""
+
+    @property
+    def first(self) -> int:
+        """Its first task."""
+
+    @property
+    def stop(self) -> int:
+        """The task behind its last."""
+
+    @property
+    def sequence(self) -> int:
+        """Its number."""
+
+
+C = TypeVar("C", bound=Covers)
+
+
+class Piece(NamedTuple, Generic[C]):
+    """Tasks from `start` to before `stop`, whose newest outcomes lie in `row`."""
 
     start: int
     stop: int
-    sequence: int
+    row: C
 
 
 def span_of(count: int) -> int:
@@ -43,40 +62,59 @@ def reach(start: int, span: int) -> int:
     return start - (1 << span) + 1
 
 
-def merged(by_span: Iterable[Iterator[Extent]]) -> Iterator[Extent]:
+def merged(by_span: Iterable[Iterator[C]]) -> Iterator[C]:
     """Merge the rows of each span into one order of their first tasks."""
     return heapq.merge(*by_span, key=attrgetter("first"))
 
 
-def newest(extents: Iterator[Extent], start: int, stop: int) -> Iterator[Piece]:
-    """Cut the newest rows into pieces from `start` on; ends before `stop` or at a task without a row."""
-    covering: list[tuple[int, int]] = []
-    ahead = next(extents, None)
+def newest(rows: Iterator[C], start: int, stop: int) -> Iterator[Piece[C]]:
+    """Cut the newest rows into pieces from `start` to `stop` at most; tasks without a row are in none.
+
+    However many rows there are, those alone are held that cover what is to come and are not hidden there.
+    """
+    covering: list[tuple[int, int, C]] = []
+    ahead = next(rows, None)
     while start < stop:
-        while ahead is not None and ahead.first <= start:
-            heapq.heappush(covering, (-ahead.sequence, ahead.stop))
-            ahead = next(extents, None)
         while covering and covering[0][1] <= start:
             heapq.heappop(covering)
+        while ahead is not None and ahead.first <= start:
+            _cover(covering, ahead, start)
+            ahead = next(rows, None)
         if not covering:
-            return
-        newer, end = covering[0]
-        end = min(end, stop)
+            if ahead is None:
+                return
+            start = ahead.first
+            continue
+        newer, end, row = covering[0]
         while ahead is not None and ahead.first < end and ahead.sequence < -newer:
-            heapq.heappush(covering, (-ahead.sequence, ahead.stop))
-            ahead = next(extents, None)
-        if ahead is not None:
-            end = min(end, ahead.first)
-        yield Piece(start, end, -newer)
+            _cover(covering, ahead, start)
+            ahead = next(rows, None)
+        end = min(end, stop, stop if ahead is None else ahead.first)
+        yield Piece(start, end, row)
         start = end
 
 
-def collect(pieces: Iterable[Piece], row_of: Callable[[int], OutcomeRow], limit: int) -> list[OutcomePiece]:
+def _cover(covering: list[tuple[int, int, C]], row: C, start: int) -> None:
+    stop, order = row.stop, -row.sequence
+    if stop > start and not (covering and covering[0][0] < order and stop <= covering[0][1]):
+        heapq.heappush(covering, (order, stop, row))
+
+
+def unbroken(pieces: Iterable[Piece[C]], start: int) -> Iterator[Piece[C]]:
+    """Yield pieces from `start` on, up to the first task that is in none."""
+    for piece in pieces:
+        if piece.start != start:
+            return
+        yield piece
+        start = piece.stop
+
+
+def collect(pieces: Iterable[Piece[C]], row_of: Callable[[int], OutcomeRow], limit: int) -> list[OutcomePiece]:
     """Give each piece its lines, from the row of its sequence number; ends after one or more at `limit` bytes."""
     found: list[OutcomePiece] = []
     size = 0
     for piece in pieces:
-        row = row_of(piece.sequence)
+        row = row_of(piece.row.sequence)
         start, stop = piece.start - row.first, piece.stop - row.first
         lines = b"" if row.cancelled else cut(row.lines, row.count, start, stop)
         size += len(lines) + ROW_WEIGHT

@@ -45,6 +45,11 @@ class OutcomeRow:
     lines: bytes
     cancelled: bool = False
 
+    @property
+    def stop(self) -> int:
+        """The task behind its last."""
+        return self.first + self.count
+
 
 @dataclass(frozen=True, slots=True)
 class OutcomePiece:

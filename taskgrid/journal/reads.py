@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from taskgrid.journal import rows
 from taskgrid.journal.cache import Cache
 from taskgrid.journal.lines import ROW_WEIGHT, Splits
-from taskgrid.journal.newest import Extent, collect, merged, newest, reach, span_of
+from taskgrid.journal.newest import Extent, collect, merged, newest, reach, span_of, unbroken
 from taskgrid.journal.protocol import ChunkRow, Group, OutcomePiece, OutcomeRow, StoredChunk
 
 CACHE: Final = 64 << 20
@@ -168,14 +168,15 @@ class Reader:
                 cursors.enter_context(closing(connection.execute(_EXTENTS, (job, span, reach(start, span), stop))))
                 for span in self._spans_of(connection, job)
             ]
-            pieces = newest(merged(map(Extent._make, cursor) for cursor in extents), start, stop)
+            rows_by_first = merged(map(Extent._make, cursor) for cursor in extents)
+            pieces = unbroken(newest(rows_by_first, start, stop), start)
             return collect(pieces, lambda sequence: self._outcome(connection, job, sequence), limit)
 
     def _spans_of(self, connection: sqlite3.Connection, job: int) -> Iterator[int]:
         if job in self._forgotten:
             return
         if job not in self._spans:  # under the lock: no commit can come between the query and this
-            self._spans[job] = sum(1 << span for span in _spans_in(connection, job))
+            self._spans[job] = sum(1 << span for span in spans_in(connection, job))
         spans = self._spans[job]
         yield from (span for span in range(spans.bit_length()) if spans >> span & 1)
 
@@ -184,7 +185,8 @@ class Reader:
         return kept or rows.outcome_of(job, connection.execute(_OUTCOME, (job, sequence)).fetchone())
 
 
-def _spans_in(connection: sqlite3.Connection, job: int) -> Iterator[int]:
+def spans_in(connection: sqlite3.Connection, job: int) -> Iterator[int]:
+    """Yield the spans that a job's outcome rows have."""
     span = -1
     while (found := connection.execute(_NEXT_SPAN, (job, span)).fetchone()[0]) is not None:
         yield (span := int(found))

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from taskgrid.journal import rows
-from taskgrid.journal.protocol import OutcomeRow
+from taskgrid.journal.protocol import ChunkRow, OutcomeRow
 from taskgrid.lifecycle import BYTE, ENDED, TaskState
 from taskgrid.model import Record
 from taskgrid.model.outcome import FAILURE_MARK
@@ -75,23 +75,24 @@ def records_from(connection: sqlite3.Connection, job: int, number: int) -> Itera
 def check(connection: sqlite3.Connection, job: int) -> Held:
     """Go through all rows of a job; raises one of UNREADABLE at the first thing that is wrong."""
     state = state_of(connection, job)
-    chunks = _check_chunks(connection, state)
+    chunks = sum(1 for _ in chunks_of(connection, state))
     outcomes = check_outcomes(connection, state)
     return Held(state.next_record, chunks, state.total, outcomes)
 
 
-def _check_chunks(connection: sqlite3.Connection, state: Job) -> int:
-    ordinal = task = 0
-    for ordinal, row in enumerate(connection.execute(_CHUNKS, (state.number,)), 1):
+def chunks_of(connection: sqlite3.Connection, state: Job) -> Iterator[ChunkRow]:
+    """Yield a job's chunks; raises one of UNREADABLE at the first that is wrong or missing."""
+    task = 0
+    for ordinal, row in enumerate(connection.execute(_CHUNKS, (state.number,))):
         chunk = rows.chunk_of(state.number, row)
-        if (chunk.ordinal, chunk.first) != (ordinal - 1, task):
+        if (chunk.ordinal, chunk.first) != (ordinal, task):
             raise rows.Mismatch(f"the payload of task {state.number}.{task} is missing")
         task += chunk.count
+        if task > state.total:
+            raise rows.Mismatch(f"no record of job {state.number} speaks of its tasks from {state.total} on")
+        yield chunk
     if task < state.total:
         raise rows.Mismatch(f"the payload of task {state.number}.{task} is missing")
-    if task > state.total:
-        raise rows.Mismatch(f"no record of job {state.number} speaks of its tasks from {state.total} on")
-    return ordinal
 
 
 def check_outcomes(connection: sqlite3.Connection, state: Job) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from taskgrid.journal.memory import _Job, _Store
-from taskgrid.journal.newest import collect, merged, newest
+from taskgrid.journal.newest import collect, merged, newest, unbroken
 from taskgrid.journal.protocol import Commit, Durability, Group, OutcomePiece, OutcomeRow, StoredChunk, StoredJob
 from taskgrid.journal.writer import Append, Checkpoint, Entry, Forget
 from taskgrid.model import Epoch, JobNumber
@@ -224,7 +224,8 @@ class SimulatedJournal:
         """Return the newest outcomes of committed tasks."""
         held = self._job(job)
         extents = merged(held.extents(span, start, stop) for span in held.spans)
-        return collect(newest(extents, start, stop), lambda sequence: held.outcomes[sequence - 1], limit)
+        pieces = unbroken(newest(extents, start, stop), start)
+        return collect(pieces, lambda sequence: held.outcomes[sequence - 1], limit)
 
     def size(self) -> int:
         """Say that it is small."""
