@@ -59,8 +59,10 @@ class Runner:
             return self._failed(error)
         try:
             outcome = self._dump(value)
-        except BaseException as error:  # noqa: BLE001  # a value's own methods may raise anything
+        except Exception as error:  # noqa: BLE001  # a value's own methods may raise anything
             return _bad_result(error)
+        except BaseException as error:  # noqa: BLE001  # an interrupt says nothing of the value
+            return failure_line(failure_of(error))
         return outcome if len(outcome) <= self.max_result else self._too_large(len(outcome))
 
     def close(self) -> None:
@@ -151,7 +153,7 @@ def _bad_arguments(error: ValidationError | _Unbound, name: str) -> Failure:
     )
 
 
-def _bad_result(error: BaseException) -> bytes:
+def _bad_result(error: Exception) -> bytes:
     if not isinstance(error, BadValue):
         return failure_line(failure_of(error, Cause.BAD_RESULT))
     hint = "annotate the return type, or return plain JSON" if "plain JSON" in error.why else ""
