@@ -8,7 +8,6 @@ Knows types and JSON, and nothing of functions, arguments or tasks.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -20,6 +19,7 @@ from uuid import UUID
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from taskgrid.functions.interrupts import let_interrupt_through
 from taskgrid.functions.plain import NOT_PLAIN, Plain, settled, where_not_plain
 
 CONFIG: Final = ConfigDict(
@@ -36,13 +36,6 @@ _EXACT: Final = frozenset({int, float, bool, str, NoneType})
 """Types of which an instance that is exactly one needs no check, and is plain JSON."""
 _INERT: Final = frozenset({int, float, bool, NoneType})
 """Types that are plain JSON by themselves, and whose JSON holds no comma."""
-_INTERRUPTED: Final = re.compile(
-    r"(?:Error serializing to JSON: )?"
-    r"(?:(?:PydanticSerializationError: )?Error calling function `[^`]*`: )*"
-    r"(KeyboardInterrupt|SystemExit)(?:: (.*))?",
-    re.DOTALL,
-)
-"""How a serializer tells what ended a call into Python: the exception's name, before any word of its own."""
 
 
 class BadValue(Exception):  # the situation; the callers make it an error for people
@@ -63,7 +56,7 @@ class BadValue(Exception):  # the situation; the callers make it an error for pe
         try:
             to_json(self.value)
         except (ValueError, PydanticSerializationError) as error:
-            _let_interrupt_through(error)
+            let_interrupt_through(error)
             return False
         return True
 
@@ -124,7 +117,7 @@ class Codec:
                 python = self._to_python([checked], mode="json", round_trip=True, warnings=False)
                 line = to_json(python, inf_nan_mode="constants")[1:-1]
         except (PydanticSerializationError, RecursionError) as error:
-            _let_interrupt_through(error)
+            let_interrupt_through(error)
             raise BadValue(index, "", _first_line(error), checked) from None
         return line
 
@@ -132,7 +125,7 @@ class Codec:
         try:
             return self._write(checked, indent=1)[3:-2].split(b",\n ")
         except PydanticSerializationError as error:  # find out which
-            _let_interrupt_through(error)
+            let_interrupt_through(error)
             return [self._line(index, value) for index, value in enumerate(checked)]
 
     def _quick_encode(self) -> Callable[[Any], bytes]:
@@ -159,17 +152,6 @@ class Codec:
             return _EXACT
         kind = NoneType if self.annotation is None else self.annotation
         return frozenset({kind}) if _is_one_of(kind, _EXACT) else frozenset()
-
-
-def _let_interrupt_through(error: Exception) -> None:
-    """Raise anew what asked the whole program to stop: pydantic makes its own error of whatever a call raised."""
-    match = _INTERRUPTED.fullmatch(str(error)) if isinstance(error, PydanticSerializationError) else None
-    if match is None:
-        return
-    name, words = match.groups()
-    if name == KeyboardInterrupt.__name__:
-        raise KeyboardInterrupt from None
-    raise SystemExit(int(words) if words and words.isdecimal() else words or None) from None
 
 
 def _refuse(error: ValidationError) -> NoReturn:

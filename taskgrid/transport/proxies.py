@@ -13,8 +13,10 @@ from multiprocessing.managers import BaseManager, BaseProxy, Token
 from typing import Any, ClassVar, Final, NoReturn, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
 from taskgrid.errors import VersionMismatch
+from taskgrid.functions.interrupts import let_interrupt_through
 from taskgrid.model import Explanation, GridView
 from taskgrid.model.job import Model
 from taskgrid.transport.channel import Ask, Channel
@@ -72,7 +74,11 @@ def _verbs(queue: str) -> tuple[str, ...]:
 
 def prepared(verb: str, request: Any, parts: Parts = (), timeout: float | None = None) -> Ask:
     """Return a request to begin, or to call with; `timeout` bounds it from now on, in seconds."""
-    body = type(request).__pydantic_serializer__.to_json(request)
+    try:
+        body = type(request).__pydantic_serializer__.to_json(request)
+    except PydanticSerializationError as error:
+        let_interrupt_through(error)
+        raise
     answer_within = request.wait + _ANSWER if verb in _LONG_POLLS else _ANSWER
     return Ask(verb, body, parts, answer_within, None if timeout is None else time.monotonic() + timeout)
 
