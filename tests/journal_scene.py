@@ -6,6 +6,7 @@ outcome names its task and the row it came in. It knows the journal's contract a
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,9 +29,22 @@ from taskgrid.model import (
     Token,
 )
 from taskgrid.model.outcome import failure_line
+from taskgrid.scheduler import checkpoint
 
 FILLER = "x" * 60
 """Makes rows long enough for a job to fill some pages."""
+
+OF_BEFORE_COLUMNS = (
+    b'{"number":1,"spec":{"id":"919927780841fd3b34b4ee224d45976f","function":"m:f","options":{"max_attempts":2,'
+    b'"backoff":{"first":50.0}}},"created_at":1000.0,"ended_at":null,"next_ordinal":1,"next_record":13,'
+    b'"next_sequence":6,"sealed":true,"abandoned":false,"any_code":false,"mark":30,"mark_record":6,"again":[],'
+    b'"singles":[[2,3]],"elsewhere":[[3,"a"]],"delayed":[[1040.0,1],[1050.0,1],[1060.0,2]],"trails":['
+    b'{"index":1,"floor":[1,3,"salt1"],"attempts":1,"errors":1,"history":["attempt 1: error: it failed"]},'
+    b'{"index":2,"floor":[1,4,"salt1"],"attempts":1,"crashes":1,"alone":true,"history":["attempt 1: crash: it"]},'
+    b'{"index":3,"floor":[1,5,"salt1"],"attempts":1,"not_on":"a","history":["attempt 1: error: no file"]}]}'
+    b"\n" + zlib.compress(b"\x03\x01" + bytes(38))
+)
+"""A checkpoint as TaskGrid once wrote them: a delayed task, one to be run alone, one not for host a."""
 
 
 @dataclass
@@ -92,6 +106,15 @@ class WrittenJob:
     def retry(self, start: int, stop: int) -> WrittenJob:
         """Bring ended tasks back."""
         self._commit([Retried(runs=((start, stop),), floor=self.token, at=4.0)])
+        return self
+
+    def checkpoint(self) -> WrittenJob:
+        """Keep its state, so that its records are not needed any more."""
+        (stored,) = [stored for stored in self.journal.replay() if stored.number == self.number]
+        job = checkpoint.replay(stored.checkpoint, stored.records)
+        assert job is not None
+        self.journal.checkpoint(self.number, self.records, checkpoint.dump(job))
+        self.journal.flush()
         return self
 
     @property

@@ -12,7 +12,8 @@ from typing import Final
 
 from taskgrid.errors import JournalError, JournalTooNew
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""Grows with any change of the tables, of a record or of a checkpoint that a TaskGrid of before would misread."""
 APPLICATION: Final = 0x54475244  # "TGRD": tells our files from other databases
 
 _TABLES: Final = """

@@ -24,7 +24,16 @@ _log = structlog.get_logger()
 
 Step = Callable[[sqlite3.Connection], None]
 
-STEPS: Final[Mapping[int, Step]] = {}
+
+def _columns(_: sqlite3.Connection) -> None:
+    """Change nothing: what is read as ever is left as it is, and what is written from now on is new.
+
+    Checkpoints hold what tasks left behind in columns. A TaskGrid of format 1 knows none and would pass
+    them over, floors included: it would take reports that were superseded.
+    """
+
+
+STEPS: Final[Mapping[int, Step]] = {1: _columns}
 """What makes format n + 1 of format n, by n. Each is written once, and kept for as long as its files may exist."""
 
 

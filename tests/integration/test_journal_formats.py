@@ -10,19 +10,21 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from journal_scene import WrittenJob, outcomes, payloads
+from journal_scene import OF_BEFORE_COLUMNS, WrittenJob, outcomes, payloads
 
 from taskgrid.clock import ManualClock
 from taskgrid.errors import JournalError, JournalTooNew
-from taskgrid.journal import Durability, SqliteJournal, schema, upgrade, verify
+from taskgrid.journal import Durability, SqliteJournal, rows, schema, upgrade, verify
 from taskgrid.lifecycle import TaskState
 from taskgrid.master.engine import Engine
-from taskgrid.model import JobNumber
+from taskgrid.model import JobNumber, Token
 from taskgrid.scheduler.state import Limits
+from taskgrid.scheduler.trails import rank
 
 S = TaskState
 STORED = Path(__file__).parent / "journals"
@@ -30,7 +32,9 @@ STORY = {
     1: [S.SUCCEEDED, S.SUCCEEDED, S.QUEUED, S.SUCCEEDED, S.CANCELLED, S.CANCELLED, S.QUEUED, S.QUEUED],
     2: [S.SUCCEEDED, S.FAILED, S.SUCCEEDED],
 }
-"""The states of each job's tasks; in a stored file job 2 has a checkpoint, and no record any more."""
+"""The states of each job's tasks; in a stored file job 2 has a checkpoint, and no record any more.
+
+From format 2 on, so has job 1, all but for a last record."""
 MUCH = 1 << 30
 
 
@@ -38,7 +42,9 @@ def tell(journal: SqliteJournal) -> None:
     """Write the story."""
     first = WrittenJob(journal, JobNumber(1)).create(name="nightly", owner="ada@alpha", key="2026-01-31")
     first.submit(5).submit(3).seal().mark(8).report(0, 4, failed=[(2, 3)]).cancel(4, 6).retry(2, 3)
-    WrittenJob(journal, JobNumber(2)).create().submit(3).seal().mark(3).report(0, 3, failed=[(1, 2)])
+    first.checkpoint().mark(8)
+    second = WrittenJob(journal, JobNumber(2)).create().submit(3).seal().mark(3).report(0, 3, failed=[(1, 2)])
+    second.checkpoint()
 
 
 @pytest.fixture
@@ -85,12 +91,14 @@ def test_stored_journal_of_each_format_opens(tmp_path: Path, number: int) -> Non
 
 
 def test_what_is_written_today_is_the_newest_stored_format(tmp_path: Path) -> None:
-    """A change of the tables needs a new format: the stored file has today's, word for word."""
+    """A change of tables, records or checkpoints needs a new format: the stored file has today's, word for word."""
     journal = SqliteJournal(tmp_path / "journal.db", ballast=0)
     tell(journal)
     journal.close()
     check_story(tmp_path / "journal.db")
-    assert tables(tmp_path / "journal.db") == tables(STORED / f"format-{schema.FORMAT}.db")
+    stored = STORED / f"format-{schema.FORMAT}.db"
+    assert tables(tmp_path / "journal.db") == tables(stored)
+    assert written(tmp_path / "journal.db") == written(stored)
 
 
 def tables(path: Path) -> list[tuple[str, str]]:
@@ -99,6 +107,47 @@ def tables(path: Path) -> list[tuple[str, str]]:
     found = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name").fetchall()
     connection.close()
     return found
+
+
+def written(path: Path) -> list[tuple[bytes, ...]]:
+    """Return records and checkpoints as they were written, but for the start's random bits."""
+    connection = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
+    (salt,) = connection.execute("SELECT salt FROM epochs WHERE number = 1").fetchone()
+    records = connection.execute("SELECT body FROM records ORDER BY job, n").fetchall()
+    checkpoints = connection.execute("SELECT body FROM checkpoints ORDER BY job").fetchall()
+    connection.close()
+    said = [(body.replace(salt.encode(), b"salt"),) for (body,) in records]
+    return said + [unpacked(body) for (body,) in checkpoints]
+
+
+def unpacked(body: bytes) -> tuple[bytes, ...]:
+    """Return a checkpoint's line, and its arrays without their compression, which is zlib's business."""
+    line, _, packed = body.partition(b"\n")
+    arrays = []
+    while packed:
+        unpacking = zlib.decompressobj()
+        arrays.append(unpacking.decompress(packed))
+        packed = unpacking.unused_data
+    return (line, *arrays)
+
+
+def test_checkpoint_of_before_there_were_columns_survives_the_upgrade(tmp_path: Path) -> None:
+    """What tasks left behind is there again, above all the floors that refuse superseded reports."""
+    path = tmp_path / "journal.db"
+    shutil.copy(STORED / "format-1.db", path)
+    body = OF_BEFORE_COLUMNS.replace(b'"number":1', b'"number":3')
+    connection = sqlite3.connect(path)
+    connection.execute("INSERT INTO checkpoints VALUES (3, 13, ?, ?)", (rows.sealed(body, 3, 13), body))
+    connection.commit()
+    connection.close()
+    check_story(path)
+    journal = SqliteJournal(path, Durability.PROCESS, ballast=0)
+    try:
+        trails = Engine(journal, ManualClock(), Limits()).core.jobs[JobNumber(3)].trails
+        assert [trails.floor(task) for task in range(5)] == [0, *(rank(Token(1, n, "salt1")) for n in (3, 4, 5)), 0]
+        assert [trails.past(task).alone for task in range(4)] == [False, False, True, False]
+    finally:
+        journal.close()
 
 
 def test_upgrade_leaves_a_copy_that_the_older_taskgrid_opens(older: Path, tmp_path: Path) -> None:

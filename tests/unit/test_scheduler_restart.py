@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import zlib
 from datetime import timedelta
 
+from journal_scene import OF_BEFORE_COLUMNS
 from scheduler_scene import Scene, fault, states
 
 from taskgrid.model import Backoff, Token, Verdict
@@ -141,24 +141,12 @@ def test_a_beat_takes_up_only_what_nobody_got_since() -> None:
     assert states(job) == ["queued", "leased"]
 
 
-_OF_BEFORE_COLUMNS = (
-    b'{"number":1,"spec":{"id":"919927780841fd3b34b4ee224d45976f","function":"m:f","options":{"max_attempts":2,'
-    b'"backoff":{"first":50.0}}},"created_at":1000.0,"ended_at":null,"next_ordinal":1,"next_record":13,'
-    b'"next_sequence":6,"sealed":true,"abandoned":false,"any_code":false,"mark":30,"mark_record":6,"again":[],'
-    b'"singles":[[2,3]],"elsewhere":[[3,"a"]],"delayed":[[1040.0,1],[1050.0,1],[1060.0,2]],"trails":['
-    b'{"index":1,"floor":[1,3,"salt1"],"attempts":1,"errors":1,"history":["attempt 1: error: it failed"]},'
-    b'{"index":2,"floor":[1,4,"salt1"],"attempts":1,"crashes":1,"alone":true,"history":["attempt 1: crash: it"]},'
-    b'{"index":3,"floor":[1,5,"salt1"],"attempts":1,"not_on":"a","history":["attempt 1: error: no file"]}]}'
-    b"\n"
-)
-
-
 def test_a_checkpoint_of_before_there_were_columns_is_read() -> None:
     """Journals outlive the version that wrote them."""
     scene = Scene()
     scene.epoch += 1
     scene.core = scene._core()
-    job = checkpoint.load(_OF_BEFORE_COLUMNS + zlib.compress(b"\x03\x01" + bytes(38)))
+    job = checkpoint.load(OF_BEFORE_COLUMNS)
     again = checkpoint.load(checkpoint.dump(job))
     for stored in (job, again):
         assert [stored.trails.past(index) for index in range(5)] == [
