@@ -17,6 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Port = Annotated[int, Field(ge=0, le=65535)]
 Bytes = Annotated[int, Field(gt=0)]
 
+LARGEST_ITEM = 7 << 20
+"""Bytes that a frame of 8 MiB can hold beside its header: what a payload or a value may ever have."""
+ItemBytes = Annotated[int, Field(gt=0, le=LARGEST_ITEM)]
+
 DEFAULT_PORT = 7117
 
 
@@ -34,6 +38,12 @@ class Settings(BaseModel):
     """Frozen, and refuses what it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def how_to_raise(setting: str, program: str = "master") -> str:
+    """Say where a limit is set, for whoever was refused by it; `program` as in `taskgrid.toml`."""
+    flag = f"`taskgrid {program} --{setting.replace('_', '-')}`" if program != "grid" else f"`Grid({setting}=...)`"
+    return f"raise {setting}: {flag}, TASKGRID_{setting.upper()}, or [{program}] in taskgrid.toml"
 
 
 class MasterSettings(Settings):
@@ -63,12 +73,22 @@ class MasterSettings(Settings):
     """Address of the stock port."""
     stock_key_file: Path | None = None
     """The stock port's own key; None: `stock.key` in the user's configuration folder."""
+    stock_max_connections: Annotated[int, Field(ge=1)] = 4096
+    """Connections of the stock port at once; more are refused at their first request."""
+    stock_max_items: Annotated[int, Field(gt=0)] = 1_000_000
+    """Items of each of the stock port's queues; a put beyond raises `Full`."""
+    stock_max_bytes: Bytes = 1 << 30
+    """Bytes of all items of the stock port; a put beyond raises `Full`."""
+    stock_max_item_bytes: ItemBytes = LARGEST_ITEM
+    """The largest item of the stock port, as it travels; a larger one is refused."""
     max_connections: Annotated[int, Field(ge=8)] = 8192
     """Connections at once; more are refused at the door."""
     max_queued: Annotated[int, Field(gt=0)] = 100_000_000
     """Tasks that have not ended, over all jobs; a submit beyond is refused."""
     max_jobs: Annotated[int, Field(gt=0)] = 10_000
     """Jobs kept; a submit beyond is refused until some are forgotten."""
+    max_payload_bytes: ItemBytes = LARGEST_ITEM
+    """The largest payload of one task, as JSON, whatever a client's own limit is; a submit beyond is refused."""
     retention: timedelta = timedelta(days=7)
     """How long a finished job is kept."""
     retention_bytes: Bytes = 10 << 30
@@ -102,7 +122,7 @@ class WorkerSettings(Settings):
     """A child process is replaced after that many tasks."""
     memory_limit: Bytes | None = None
     """Resident bytes of one task process; beyond, it is killed. A function's own limit wins."""
-    max_result_bytes: Bytes = 1 << 20
+    max_result_bytes: ItemBytes = 1 << 20
     """The largest value a task may return, as JSON."""
     max_buffer_bytes: Bytes = 256 << 20
     """Outcomes kept while the master can't take them; beyond, nothing new is started."""
@@ -119,7 +139,7 @@ class GridSettings(Settings):
     """How long to try to reach a master the first time."""
     reconnect_for: timedelta = timedelta(minutes=10)
     """How long to wait for a master that was there before."""
-    max_payload_bytes: Bytes = 1 << 20
-    """The largest payload of one task, as JSON."""
+    max_payload_bytes: ItemBytes = 1 << 20
+    """The largest payload of one task, as JSON; a larger one is refused before it leaves."""
     window: Annotated[int, Field(ge=1)] = 200_000
     """Tasks of a `map` that may be under way before it waits for its reader."""

@@ -58,11 +58,26 @@ def master(
     stock_key_file: Annotated[
         Path | None, typer.Option("--stock-key-file", metavar="FILE", help="The stock port's own key.")
     ] = None,
+    stock_max_connections: Annotated[
+        int | None, typer.Option("--stock-max-connections", metavar="N", help="Connections of the stock port at once.")
+    ] = None,
+    stock_max_items: Annotated[
+        int | None, typer.Option("--stock-max-items", metavar="N", help="Items of each of the stock port's queues.")
+    ] = None,
+    stock_max_bytes: Annotated[
+        str | None, typer.Option("--stock-max-bytes", metavar="SIZE", help="Bytes of all items of the stock port.")
+    ] = None,
+    stock_max_item_bytes: Annotated[
+        str | None, typer.Option("--stock-max-item-bytes", metavar="SIZE", help="The largest item of the stock port.")
+    ] = None,
     max_connections: Annotated[int | None, typer.Option("--max-connections", help="Connections at once.")] = None,
     max_queued: Annotated[
         int | None, typer.Option("--max-queued", help="Tasks that have not ended, over all jobs.")
     ] = None,
     max_jobs: Annotated[int | None, typer.Option("--max-jobs", help="Jobs kept.")] = None,
+    max_payload_bytes: Annotated[
+        str | None, typer.Option("--max-payload-bytes", metavar="SIZE", help="The largest payload of a task, as JSON.")
+    ] = None,
     retention: Annotated[
         str | None, typer.Option("--retention", metavar="TIME", help="How long a finished job is kept.")
     ] = None,

@@ -12,7 +12,7 @@ import typer
 
 from taskgrid.cli import pages
 from taskgrid.cli.groups import grouped
-from taskgrid.cli.options import At, Everyone, Format, JobSelector, Output
+from taskgrid.cli.options import At, Everyone, Format, JobSelector, Output, StatusFormat, StatusOutput
 
 if TYPE_CHECKING:
     from taskgrid.cli.selectors import Named
@@ -20,16 +20,20 @@ if TYPE_CHECKING:
 
 
 @grouped
-def status(*, at: At, output: Output = Format.TABLE) -> None:
-    """Show the whole grid on one screen: tasks, jobs, workers, rate, and what needs attention."""
+def status(*, at: At, output: StatusOutput = StatusFormat.TABLE) -> None:
+    """Show the whole grid on one screen: tasks, jobs, workers, rate, limits, and what needs attention."""
     from taskgrid.cli import door, tables
+    from taskgrid.cli.prometheus import exposition
 
     with door.control(at) as grid:
         view = grid.status()
-    if output is Format.JSON:
-        tables.print_json(view.model_dump(mode="json"))
-    else:
-        tables.grid_page(view)
+    match output:
+        case StatusFormat.JSON:
+            tables.print_json(view.model_dump(mode="json"))
+        case StatusFormat.PROMETHEUS:
+            sys.stdout.write(exposition(view))
+        case StatusFormat.TABLE:
+            tables.grid_page(view)
 
 
 @grouped
@@ -141,7 +145,7 @@ def _say(text: str) -> None:
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
     see = pages.SEE
-    app.command(rich_help_panel=see, epilog=pages.example("taskgrid status", "taskgrid status -o json"))(status)
+    app.command(rich_help_panel=see, epilog=pages.example("taskgrid status", "taskgrid status -o prometheus"))(status)
     app.command(rich_help_panel=see, epilog=pages.example("taskgrid jobs", "taskgrid jobs all --everyone"))(jobs)
     app.command(rich_help_panel=see, epilog=pages.example("taskgrid explain last", "taskgrid explain 17.42"))(explain)
     app.command(rich_help_panel=see, epilog=pages.example("taskgrid workers"))(workers)

@@ -26,6 +26,7 @@ from taskgrid.client.beat import Beat
 from taskgrid.client.control import Control
 from taskgrid.client.upload import BATCH, EMPTY, Chunk, Packer, Upload
 from taskgrid.errors import TaskGridError, TooLarge
+from taskgrid.settings import how_to_raise
 from taskgrid.transport.protocol import Selector
 
 if TYPE_CHECKING:
@@ -85,8 +86,9 @@ def _refuse_large(batch: list[bytes], first: int, limit: int) -> None:
     index, size = next((index, len(line)) for index, line in enumerate(batch, first) if len(line) > limit)
     raise TooLarge(
         f"item {index} is {size:,} bytes as JSON",
-        why=f"a payload may have {limit:,} bytes (max_payload_bytes)",
-        hint="Write it to shared storage and pass its path",
+        why=f"A payload may have {limit:,} bytes.",
+        hint=f"Write it to shared storage and pass its path, or {how_to_raise('max_payload_bytes', 'grid')}.",
+        setting="max_payload_bytes",
     )
 
 

@@ -19,6 +19,14 @@ class Format(StrEnum):
     JSON = "json"
 
 
+class StatusFormat(StrEnum):
+    """What `-o` of `status` chooses from."""
+
+    TABLE = "table"
+    JSON = "json"
+    PROMETHEUS = "prometheus"
+
+
 Server = Annotated[
     list[str] | None,
     typer.Option(
@@ -29,6 +37,10 @@ KeyFile = Annotated[
     Path | None, typer.Option("--key-file", metavar="FILE", help="The key's file, if not the one that `join` kept.")
 ]
 Output = Annotated[Format, typer.Option("--output", "-o", help="A table for people, or one JSON value for programs.")]
+StatusOutput = Annotated[
+    StatusFormat,
+    typer.Option("--output", "-o", help="A table for people, JSON, or metrics in Prometheus' text format."),
+]
 Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write results there instead of to stdout.")]
 Values = Annotated[bool, typer.Option("--values", help="Print bare values, a line each, without task and item.")]
 Selectors = Annotated[

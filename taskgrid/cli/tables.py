@@ -162,9 +162,16 @@ def grid_page(view: GridView) -> None:
         ("jobs", f"{view.jobs:,}, {view.open_jobs:,} open"),
         ("workers", f"{view.workers:,} with {view.slots:,} slots, {view.busy:,} busy"),
         ("rate", f"{view.rate:,.0f} tasks/s"),
+        ("reached", _reached(view)),
     )
     sys.stdout.writelines(f"{paint(f'{name:8}', 'bold', stream=sys.stdout)} {text}\n" for name, text in rows)
     sys.stdout.writelines(f"{paint('!', 'yellow', stream=sys.stdout)} {note}\n" for note in view.notes)
+
+
+def _reached(view: GridView) -> str:
+    """Say which limits were reached since the start, and how often."""
+    named = [f"{limit.setting} {limit.reached:,} times" for limit in view.limits if limit.reached]
+    return ", ".join(named) or "no limit"
 
 
 def task_lines(task: TaskView) -> None:

@@ -22,7 +22,8 @@ from taskgrid.errors import FunctionRefused
 from taskgrid.functions.codec import CONFIG, BadValue
 from taskgrid.functions.failures import failure_of
 from taskgrid.functions.signature import codec_of, hints_of
-from taskgrid.model.outcome import Cause, Failure, failure_line
+from taskgrid.model.outcome import TOO_LARGE, Cause, Failure, failure_line
+from taskgrid.settings import how_to_raise
 
 if TYPE_CHECKING:
     import asyncio
@@ -117,8 +118,9 @@ class Runner:
         return failure_line(
             Failure(
                 cause=Cause.BAD_RESULT,
-                message=f"the value is {length:,} bytes of JSON, more than {self.max_result:,}: "
-                "write it to shared storage and return its path",
+                type=TOO_LARGE,
+                message=f"the value is {length:,} bytes of JSON, more than {self.max_result:,}: write it to shared "
+                f"storage and return its path, or {how_to_raise('max_result_bytes', 'worker')}",
             )
         )
 

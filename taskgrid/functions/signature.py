@@ -20,6 +20,7 @@ from pydantic.errors import PydanticUserError
 from taskgrid.errors import FunctionRefused, NotSerializable, TaskGridError, TooLarge, UsageError
 from taskgrid.functions.codec import BadValue, Codec
 from taskgrid.functions.naming import name_of
+from taskgrid.settings import how_to_raise
 
 MAX_PAYLOAD: Final = 1 << 20
 """Bytes a payload may have unless said otherwise."""
@@ -153,7 +154,8 @@ class NamedSignature:
         which = "the arguments" if first is None else f"item {first + index}"
         raise TooLarge(
             f"{which} of {self.name}: {len(lines[index]):,} bytes of JSON, more than {self.max_payload:,}",
-            hint="Write it to shared storage and pass its path.",
+            hint=f"Write it to shared storage and pass its path, or {how_to_raise('max_payload_bytes', 'grid')}.",
+            setting="max_payload_bytes",
         )
 
 

@@ -11,7 +11,7 @@ from taskgrid import __version__
 from taskgrid.errors import Refused, UsageError
 from taskgrid.lifecycle import TaskState
 from taskgrid.master.engine import Engine
-from taskgrid.model import Explanation, GridView, Run, TaskOptions
+from taskgrid.model import Explanation, GridView, LimitView, Run, TaskOptions
 from taskgrid.scheduler import control, explain, submit, view, workers
 from taskgrid.scheduler.state import Change, Job, Worker
 from taskgrid.settings import MasterSettings
@@ -39,6 +39,7 @@ from taskgrid.transport.protocol import (
 )
 
 _HEALTHY_WITHIN = 5.0
+_NEAR = 0.9
 
 
 class Control:
@@ -189,7 +190,9 @@ class Control:
                 slots=sum(worker.slots for worker in there),
                 busy=busy,
                 rate=engine.rate(),
-                notes=tuple(self._notes(there)),
+                ended=engine.ended,
+                limits=(limits := engine.meters.show()),
+                notes=(*_near(limits), *self._notes(there)),
             ), ()
 
     def backup(self, peer: Peer, request: BackupRequest, parts: Parts) -> tuple[BackupReply, Parts]:
@@ -251,3 +254,12 @@ class Control:
             choice = control.Choice(**fields, runs=selector.runs)
             chosen += [(job, selector.runs) for job in control.choose(self._engine.core, choice)]
         return chosen
+
+
+def _near(limits: Sequence[LimitView]) -> list[str]:
+    """Name limits of which little is left; a retention is meant to be reached."""
+    return [
+        f"{limit.setting} is almost reached: {limit.used:,} of {limit.most:,}"
+        for limit in limits
+        if limit.most and limit.used and limit.used >= _NEAR * limit.most and not limit.setting.startswith("retention")
+    ]

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from taskgrid.clock import Clock
 from taskgrid.journal.protocol import ChunkRow, Commit, Group, Journal, OutcomeRow
 from taskgrid.master.attendant import Attendant
+from taskgrid.master.meters import Meters
 from taskgrid.master.polls import LongPoll, Look, Polls
 from taskgrid.model import JobNumber, Record, Token, WorkerId
 from taskgrid.scheduler import checkpoint, workers
@@ -75,9 +76,11 @@ class Engine:
         self._tickets: dict[JobNumber, Ticket] = {}
         self._checkpointed: dict[JobNumber, int] = {}
         self.polls = Polls()
+        self.meters = Meters()
         self.attendant = Attendant(self.attend)
         self._attend_at = 0.0
-        self._ended = 0
+        self.ended = 0
+        """Tasks that ended since this start."""
         self._samples: deque[tuple[float, int]] = deque([(self.started_at, 0)])
         self._restore(replayed)
 
@@ -113,7 +116,7 @@ class Engine:
         positions = [(group.job, group.first_record + len(group.records) - 1) for group in groups]
         for number, _ in positions:
             self._tickets[number] = ticket
-        self._ended += sum(row.count for group in groups for row in group.outcomes)
+        self.ended += sum(row.count for group in groups for row in group.outcomes)
         self.journal.append(groups, lambda _: self._committed(positions, ticket, _, attended=not wake), wake=wake)
         return ticket
 
@@ -256,11 +259,11 @@ class Engine:
     def rate(self) -> float:
         """Return tasks ended per second over the last seconds; under the lock."""
         now = self.now()
-        self._samples.append((now, self._ended))
+        self._samples.append((now, self.ended))
         while len(self._samples) > 2 and now - self._samples[0][0] > _RATE_SECONDS:
             self._samples.popleft()
         since, ended = self._samples[0]
-        return (self._ended - ended) / (now - since) if now > since else 0.0
+        return (self.ended - ended) / (now - since) if now > since else 0.0
 
 
 def _replay(journal: Journal) -> tuple[list[tuple[Job, int]], float]:

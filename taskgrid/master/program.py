@@ -16,8 +16,9 @@ from taskgrid.journal import open_journal
 from taskgrid.journal.protocol import Durability, Journal
 from taskgrid.master.engine import Engine
 from taskgrid.master.memory import give_large_blocks_back
+from taskgrid.master.meters import Meters
 from taskgrid.master.service import MasterService
-from taskgrid.master.stock import StockPort
+from taskgrid.master.stock import StockLimits, StockPort
 from taskgrid.master.upkeep import Upkeep
 from taskgrid.scheduler.state import Limits
 from taskgrid.settings import MasterSettings, config_folder
@@ -61,7 +62,8 @@ class Master:
             self.tls = settings.tls if settings.tls is not None else not is_loopback(settings.host)
             limits = WireLimits(max_connections=settings.max_connections)
             self.server: GridServer = serve((settings.host, settings.port), keys, service, tls=self.tls, limits=limits)
-            self.stock = _stock(settings, self.journal)
+            self.stock = _stock(settings, self.journal, self.engine.meters)
+            _watch(settings, self.engine, self.server)
         except BaseException:
             self.journal.close()
             raise
@@ -127,12 +129,33 @@ def _limits(settings: MasterSettings) -> Limits:
         reconnect_grace=settings.reconnect_grace.total_seconds(),
         max_queued=settings.max_queued,
         max_jobs=settings.max_jobs,
+        max_payload_bytes=settings.max_payload_bytes,
     )
 
 
-def _stock(settings: MasterSettings, journal: Journal) -> StockPort | None:
+def _watch(settings: MasterSettings, engine: Engine, server: GridServer) -> None:
+    meters, core, journal = engine.meters, engine.core, engine.journal
+    meters.watch("max_connections", settings.max_connections, lambda: len(server), lambda: server.turned_away)
+    meters.watch("max_queued", settings.max_queued, lambda: core.queued)
+    meters.watch("max_jobs", settings.max_jobs, lambda: len(core.jobs))
+    meters.watch("max_payload_bytes", settings.max_payload_bytes)
+    meters.watch("max_result_bytes")
+    meters.watch("retention", int(settings.retention.total_seconds()))
+    meters.watch("retention_bytes", settings.retention_bytes, journal.size)
+    meters.watch("journal")
+
+
+def _stock(settings: MasterSettings, journal: Journal, meters: Meters) -> StockPort | None:
     if settings.stock_port is None:
         return None
     key = read_or_make_key(settings.stock_key_file or config_folder() / "stock.key")
     path = None if journal.path == "memory" else str(Path(journal.path).with_name("stock.db"))
-    return StockPort(settings.stock_host, settings.stock_port, key, path, settings.durability)
+    limits = StockLimits(
+        connections=settings.stock_max_connections,
+        items=settings.stock_max_items,
+        bytes=settings.stock_max_bytes,
+        item_bytes=settings.stock_max_item_bytes,
+    )
+    return StockPort(
+        (settings.stock_host, settings.stock_port), key, path, settings.durability, limits=limits, meters=meters
+    )

@@ -9,6 +9,7 @@ from taskgrid.errors import TooLarge, UnknownJob, UsageError
 from taskgrid.master.engine import Engine
 from taskgrid.master.polls import LongPoll
 from taskgrid.model import JobId, Run, Verdict
+from taskgrid.model.outcome import TOO_LARGE
 from taskgrid.scheduler import report as reporting
 from taskgrid.scheduler.runs import count
 from taskgrid.scheduler.state import Change, Job
@@ -59,6 +60,7 @@ class ResultQueue:
                 judgement = reporting.report(engine.core, request.worker, _outcomes(report), engine.now())
                 judgements.append(judgement)
                 if judgement.change:
+                    self._note_large(report)
                     cut = _cut(report.runs, lines, judgement.change)
                     tickets.append(
                         engine.append([judgement.change], lines=cut, source=(report.token, report.number), wake=False)
@@ -69,6 +71,12 @@ class ResultQueue:
                 ticket.wait()
         answers = [self._verdicts(report, done) for report, done in zip(request.reports, judgements, strict=True)]
         return ReportReply(reports=tuple(answers)), ()
+
+    def _note_large(self, report: Report) -> None:
+        """Count values that a worker refused: its limit is its owner's, but here all of them are seen."""
+        large = sum(failed.type == TOO_LARGE for failed in report.failures)
+        if large:
+            self._engine.meters.reached("max_result_bytes", large)
 
     def fetch(self, peer: Peer, request: FetchRequest, parts: Parts) -> Answer | Deferred:
         """Return outcomes after a cursor, at once or when there are some."""

@@ -13,12 +13,16 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, Full
 from typing import Any, Final
 
 from taskgrid.clock import Clock, SystemClock
-from taskgrid.transport.stock import Handover, Peer, StockServer, Verb, decode, encode
+from taskgrid.errors import TooLarge
+from taskgrid.master.meters import Meters
+from taskgrid.settings import MasterSettings, how_to_raise
+from taskgrid.transport.stock import Handover, Limits, Peer, StockServer, Verb, decode, encode
 
 _NAMES: Final = {"get_task_queue": 1, "get_result_queue": 2}
 """What clients register, and the number that stands for it in the file: a name may change, a number not."""
@@ -32,8 +36,25 @@ _TABLE: Final = "CREATE TABLE IF NOT EXISTS item (id INTEGER PRIMARY KEY AUTOINC
 _SYNCHRONOUS: Final = {"power": "FULL", "process": "NORMAL", "none": "OFF"}
 
 
+def _default(setting: str) -> int:
+    return int(MasterSettings.model_fields[setting].default)
+
+
+@dataclass(frozen=True, slots=True)
+class StockLimits:
+    """What the stock port takes, each by default as its setting `stock_max_...`."""
+
+    connections: int = _default("stock_max_connections")
+    items: int = _default("stock_max_items")
+    bytes: int = _default("stock_max_bytes")
+    item_bytes: int = _default("stock_max_item_bytes")
+
+
+_LIMITS: Final = StockLimits()
+
+
 class StockStore:
-    """The queues' items on disk: one SQLite file, one connection, a row per item."""
+    """The queues' items on disk: one SQLite file, one connection, a row per item; `size` is their bytes."""
 
     def __init__(self, path: str | None, durability: str) -> None:
         self._lock = threading.Lock()
@@ -43,6 +64,7 @@ class StockStore:
         self._rows.execute("PRAGMA journal_mode=WAL")
         self._rows.execute(f"PRAGMA synchronous={_SYNCHRONOUS[durability]}")
         self._rows.execute(_TABLE)
+        self.size = int(self._rows.execute("SELECT coalesce(sum(length(value)), 0) FROM item").fetchone()[0])
 
     def ids(self, queue: int) -> list[int]:
         """Return the ids of a queue's items, oldest first."""
@@ -50,16 +72,26 @@ class StockStore:
             rows = self._rows.execute("SELECT id FROM item WHERE queue = ? ORDER BY id", (queue,))
             return [row[0] for row in rows]
 
-    def add(self, queue: int, ident: int | None, value: bytes) -> int:
-        """Store an item durably, under `ident` or a new id, and return its id."""
+    def add(self, queue: int, value: bytes, most: int) -> int | None:
+        """Store an item durably and return its id; None if all would be more than `most` bytes then."""
         with self._lock:
-            cursor = self._rows.execute("INSERT INTO item VALUES (?, ?, ?)", (ident, queue, value))
-            return int(cursor.lastrowid or 0)
+            return None if self.size + len(value) > most else self._insert(queue, None, value)
+
+    def put_back(self, queue: int, ident: int, value: bytes) -> None:
+        """Store an item durably under the id that it had."""
+        with self._lock:
+            self._insert(queue, ident, value)
+
+    def _insert(self, queue: int, ident: int | None, value: bytes) -> int:
+        cursor = self._rows.execute("INSERT INTO item VALUES (?, ?, ?)", (ident, queue, value))
+        self.size += len(value)
+        return int(cursor.lastrowid or 0)
 
     def take(self, ident: int) -> bytes:
         """Remove an item durably and return its value."""
         with self._lock:
             row = self._rows.execute("DELETE FROM item WHERE id = ? RETURNING value", (ident,)).fetchall()[0]
+            self.size -= len(row[0])
             return bytes(row[0])
 
     def close(self) -> None:
@@ -71,10 +103,11 @@ class StockStore:
 class StockQueue:
     """One FIFO queue, with the methods of `queue.Queue` that make sense from afar."""
 
-    def __init__(self, store: StockStore, number: int, max_items: int, clock: Clock) -> None:
+    def __init__(self, store: StockStore, number: int, limits: StockLimits, meters: Meters, clock: Clock) -> None:
         self._store = store
         self._number = number
-        self._max_items = max_items
+        self._limits = limits
+        self._meters = meters
         self._clock = clock
         self._waiting = deque(store.ids(number))
         self._changed = threading.Condition()
@@ -93,10 +126,15 @@ class StockQueue:
         }
 
     def put(self, _peer: Peer, /, item: Any, block: object = True, timeout: object = None) -> None:  # noqa: ARG002  # the signature of `queue.Queue`
-        """Keep `item`; raises `Full` at once when the queue holds as many as it may."""
-        if len(self._waiting) >= self._max_items:
-            raise Full
-        ident = self._store.add(self._number, None, encode(item))
+        """Keep `item`; raises `Full` at once when the queues hold as much as they may."""
+        value, limits = encode(item), self._limits
+        if len(value) > limits.item_bytes:
+            raise self._too_large(len(value))
+        if len(self._waiting) >= limits.items:
+            raise self._full(f"the queue holds {limits.items:,} items", "stock_max_items")
+        ident = self._store.add(self._number, value, limits.bytes)
+        if ident is None:
+            raise self._full(f"the queues hold {self._store.size:,} of {limits.bytes:,} bytes", "stock_max_bytes")
         with self._changed:
             self._waiting.append(ident)
             self._changed.notify()
@@ -125,13 +163,27 @@ class StockQueue:
 
     def full(self, _peer: Peer, /) -> bool:
         """Say whether the next `put` would raise `Full`."""
-        return len(self._waiting) >= self._max_items
+        return len(self._waiting) >= self._limits.items
+
+    def __len__(self) -> int:
+        return len(self._waiting)
 
     def close(self) -> None:
         """End every `get` that waits."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def _full(self, what: str, setting: str) -> Full:
+        self._meters.reached(setting)
+        return Full(f"{what}: get some, or {how_to_raise(setting)}")
+
+    def _too_large(self, size: int) -> TooLarge:
+        self._meters.reached("stock_max_item_bytes")
+        return TooLarge(
+            f"the item has {size:,} bytes, more than {self._limits.item_bytes:,}",
+            hint=f"write it to shared storage and put its path, or {how_to_raise('stock_max_item_bytes')}",
+        )
 
     def _wait_until(self, block: object, timeout: float | None) -> float | None:
         if not block:
@@ -162,7 +214,7 @@ class StockQueue:
         return min(left, _LOOK_UP)
 
     def _take_back(self, ident: int, value: bytes) -> None:
-        self._store.add(self._number, ident, value)
+        self._store.put_back(self._number, ident, value)
         self._put_first(ident)
 
     def _put_first(self, ident: int) -> None:
@@ -179,23 +231,32 @@ class StockPort:
 
     def __init__(
         self,
-        host: str,
-        port: int,
+        address: tuple[str, int],
         key: bytes,
         path: str | None,
         durability: str = "power",
         *,
-        max_items: int = 1_000_000,
+        limits: StockLimits = _LIMITS,
+        meters: Meters | None = None,
     ) -> None:
-        clock = SystemClock()
+        clock, meters = SystemClock(), meters or Meters()
         self._store = StockStore(path, durability)
-        self._queues = {name: StockQueue(self._store, number, max_items, clock) for name, number in _NAMES.items()}
+        self._queues = {name: StockQueue(self._store, number, limits, meters, clock) for name, number in _NAMES.items()}
         objects = {name: queue.verbs() for name, queue in self._queues.items()}
+        wire = replace(Limits(), connections=limits.connections)
         try:
-            self._server = StockServer((host, port), key, objects, (Empty, Full), clock=clock)
+            self._server = StockServer(address, key, objects, (Empty, Full), limits=wire, clock=clock)
         except OSError:
             self._store.close()
             raise
+        self._watch(limits, meters)
+
+    def _watch(self, limits: StockLimits, meters: Meters) -> None:
+        server, store, queues = self._server, self._store, self._queues.values()
+        meters.watch("stock_max_connections", limits.connections, lambda: server.logged_in, lambda: server.turned_away)
+        meters.watch("stock_max_items", limits.items, lambda: max(map(len, queues)))
+        meters.watch("stock_max_bytes", limits.bytes, lambda: store.size)
+        meters.watch("stock_max_item_bytes", limits.item_bytes)
 
     @property
     def address(self) -> tuple[str, int]:

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Sequence
 from functools import partial
 
-from taskgrid.errors import Busy, ChunkRefused, UsageError
+from taskgrid.errors import Busy, ChunkRefused, TooLarge, UsageError
 from taskgrid.journal.protocol import ChunkRow
 from taskgrid.master.engine import Engine, Ticket
 from taskgrid.master.polls import LongPoll
@@ -16,6 +16,7 @@ from taskgrid.scheduler import submit as submitting
 from taskgrid.scheduler import workers
 from taskgrid.scheduler.runs import RunSet
 from taskgrid.scheduler.state import Job
+from taskgrid.settings import how_to_raise
 from taskgrid.transport.protocol import (
     CUT,
     Answer,
@@ -49,10 +50,15 @@ class TaskQueue:
     def submit(self, peer: Peer, request: SubmitRequest, parts: Parts) -> tuple[SubmitReply, Parts]:
         """Accept a chunk, and answer when it is in the journal."""
         del peer
+        try:
+            return self._submit(request, _checked(request, parts))
+        except (Busy, TooLarge) as error:
+            self._engine.meters.refused(error)
+            raise
+
+    def _submit(self, request: SubmitRequest, lines: bytes) -> tuple[SubmitReply, Parts]:
         engine = self._engine
-        lines = _checked(request, parts)
-        if not engine.journal.room():
-            raise Busy("the master's disk is almost full", why=engine.journal.path, hint="free space there, then go on")
+        self._check_room(lines)
         chunk = submitting.Chunk(request.job, request.ordinal, request.count, len(lines), request.seal, request.spec)
         with engine.lock:
             done = submitting.submit(engine.core, chunk, engine.now())
@@ -65,6 +71,22 @@ class TaskQueue:
         if done.repeat:
             reply = reply.model_copy(update={"first": self._first_time(done.job, request, lines)})
         return reply, ()
+
+    def _check_room(self, lines: bytes) -> None:
+        engine, most = self._engine, self._engine.core.limits.max_payload_bytes
+        if len(lines) > most and (longest := max(map(len, lines.split(b"\n")))) > most:
+            raise TooLarge(
+                f"a payload has {longest:,} bytes of JSON, more than the {most:,} that this master takes",
+                hint=f"write it to shared storage and pass its path, or {how_to_raise('max_payload_bytes')}",
+                setting="max_payload_bytes",
+            )
+        if not engine.journal.room():
+            raise Busy(
+                "the master's disk is almost full",
+                why=engine.journal.path,
+                hint="free space there, or move the journal and name it with `taskgrid master --journal`",
+                setting="journal",
+            )
 
     def lease(self, peer: Peer, request: LeaseRequest, parts: Parts) -> Answer | Deferred:
         """Give work to a worker, at once or when there is some."""

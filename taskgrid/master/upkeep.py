@@ -48,7 +48,7 @@ class Upkeep:
             self._tick()
             if self._engine.now() >= self._retention_at:
                 self._retention_at = self._engine.now() + _RETENTION_EVERY
-                self._forget()
+                self.forget()
 
     def _tick(self) -> None:
         engine = self._engine
@@ -63,16 +63,18 @@ class Upkeep:
         for name in names:
             _log.warning("worker.lost", worker=name)
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
         """Forget finished jobs after their retention, and the oldest first while the journal is too large."""
         engine, settings = self._engine, self._settings
         with engine.lock:
             ended = sorted((job.ended_at, job.number) for job in engine.core.jobs.values() if job.ended_at is not None)
             now = engine.now()
             due = [number for at, number in ended if now - at > settings.retention.total_seconds()]
+            engine.meters.reached("retention", len(due))
             if not due and ended and engine.journal.size() > settings.retention_bytes:
                 # Not all at once: what that frees shows only once the rows are gone.
                 due = [number for _, number in ended[: max(1, len(ended) // _SHARE)]]
+                engine.meters.reached("retention_bytes", len(due))
             for number in due:
                 self._forget_one(engine.core.jobs[number])
 

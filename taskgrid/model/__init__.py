@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         Sealed,
         SecondTry,
     )
-    from taskgrid.model.view import Explanation, GridView, JobView, Reason, TaskView, WorkerView
+    from taskgrid.model.view import Explanation, GridView, JobView, LimitView, Reason, TaskView, WorkerView
 
 __all__ = [
     "FAILURE_MARK",
@@ -50,6 +50,7 @@ __all__ = [
     "JobSpec",
     "JobView",
     "Leased",
+    "LimitView",
     "Marked",
     "Reason",
     "Record",
@@ -86,6 +87,7 @@ _HOMES = {
     "Explanation": "view",
     "GridView": "view",
     "JobView": "view",
+    "LimitView": "view",
     "Reason": "view",
     "TaskView": "view",
     "WorkerView": "view",

@@ -64,6 +64,10 @@ class Failure(Model):
         return f"{name}: {first}" if name and first else name or first or self.cause.value
 
 
+TOO_LARGE: Final = "taskgrid.errors.TooLarge"
+"""Type of the failure of a task whose value is over its worker's limit."""
+
+
 def failure_line(failure: Failure) -> bytes:
     """Return the outcome line of a failure."""
     return FAILURE_MARK + failure.model_dump_json(exclude_defaults=True).encode()

@@ -64,6 +64,19 @@ class WorkerView(Model):
     """Attempts it has reported."""
 
 
+class LimitView(Model):
+    """One of the master's limits: how much of it is used, and how often it was reached."""
+
+    setting: str
+    """Which setting raises it."""
+    most: int | None = None
+    """The limit: a number, bytes or seconds; None where it is not the master's own."""
+    used: int | None = None
+    """How much of it is in use; None where there is nothing to add up."""
+    reached: int = 0
+    """Refusals since this start; of a retention, jobs that were forgotten."""
+
+
 class GridView(Model):
     """The whole grid on one screen."""
 
@@ -84,6 +97,9 @@ class GridView(Model):
     """Slots whose bundles are out."""
     rate: float
     """Tasks that ended per second, over the last seconds."""
+    ended: int = 0
+    """Tasks that ended since this start."""
+    limits: tuple[LimitView, ...] = ()
     notes: tuple[str, ...] = ()
     """What needs attention, a sentence each."""
 

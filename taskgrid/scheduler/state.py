@@ -42,6 +42,7 @@ class Limits:
     """Seconds a worker's leases outlive its last connection."""
     max_queued: int = 100_000_000
     max_jobs: int = 10_000
+    max_payload_bytes: int = 7 << 20
     bundle_seconds: float = 0.075
     """Work per bundle, by a high quantile of the job's durations."""
     least_seconds: float = 0.002

@@ -13,6 +13,7 @@ from taskgrid.errors import Busy, ChunkRefused, UnknownJob, UsageError
 from taskgrid.model import Accepted, Created, JobId, JobSpec, Marked, Record, Reopened, Sealed
 from taskgrid.scheduler.apply import commit
 from taskgrid.scheduler.state import Change, Core, Job
+from taskgrid.settings import how_to_raise
 
 _FASTEST_STEP = 1 << 16
 _SLOWEST_STEP = 16
@@ -123,7 +124,8 @@ def _open(core: Core, chunk: Chunk, now: float) -> Submitted:
         raise Busy(
             f"the master keeps {core.limits.max_jobs} jobs, and takes no more",
             why="finished jobs are kept until their retention ends",
-            hint="taskgrid forget all, or raise max_jobs",
+            hint=f"`taskgrid forget all`, or {how_to_raise('max_jobs')}",
+            setting="max_jobs",
         )
     _check_room(core, chunk.count)
     job = Job(core.next_number, chunk.spec, now)
@@ -151,7 +153,8 @@ def _check_room(core: Core, count: int) -> None:
         raise Busy(
             f"the master holds {core.queued:,} tasks that have not ended, and takes no more",
             why=f"its limit is {core.limits.max_queued:,}",
-            hint="wait, or raise max_queued",
+            hint=f"wait, or {how_to_raise('max_queued')}",
+            setting="max_queued",
         )
 
 

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Final
 
 from taskgrid.errors import MasterUnreachable, NotLetIn, TaskGridError, VersionMismatch
+from taskgrid.settings import how_to_raise
 from taskgrid.transport.address import Address, format_address, is_loopback
 from taskgrid.transport.connection import Connection
 from taskgrid.transport.handshake import Answer, HandshakeRefused, KeyRefused, NotTaskGrid, greet
@@ -132,7 +133,8 @@ def _explain(refused: HandshakeRefused, address: Address) -> TaskGridError:
         return MasterUnreachable(
             f"The master at {where} is full.",
             why="It has as many connections as its max_connections allows.",
-            hint="End some clients or workers, or start it with a larger --max-connections.",
+            hint=f"End some clients or workers, or {how_to_raise('max_connections')}.",
+            setting="max_connections",
         )
     if refused.answer is Answer.TLS_REQUIRED:
         return MasterUnreachable(

@@ -76,6 +76,9 @@ class GridServer(Server):
         self._porch = Porch(self.listener, limits, partial(welcome, host=host))
         self._callers = Callers(service.disconnected)
         self._numbers = itertools.count(1)
+        self._counting = threading.Lock()
+        self.turned_away = 0
+        """Connections that were one too many."""
         self._threads: set[threading.Thread] = set()
         self._accepter = threading.Thread(target=self.accepter, name="taskgrid-accept", daemon=True)
         self._key_watch = threading.Thread(target=self._watch_keys, name="taskgrid-keys", daemon=True)
@@ -106,6 +109,10 @@ class GridServer(Server):
         """Serve until stopped from another thread."""
         self.start()
         self.stop_event.wait()
+
+    def __len__(self) -> int:
+        """Count the connections that have shown a key."""
+        return len(self._callers)
 
     def peer_open(self, connection: int) -> bool:
         """Say whether the peer of this connection (`Peer.connection`) is still there."""
@@ -188,7 +195,11 @@ class GridServer(Server):
             _log.info("keys.changed", cut=dict(self._callers.cut(self._keys.holds)))
 
     def _is_full(self) -> bool:
-        return len(self._callers) >= self._limits.max_connections
+        full = len(self._callers) >= self._limits.max_connections
+        if full:
+            with self._counting:
+                self.turned_away += 1
+        return full
 
     def _join(self, deadline: float) -> None:
         for thread in list(self._threads):

@@ -64,25 +64,26 @@ def _trickle(stranger: socket.socket) -> bool:
         return True
 
 
-def test_connections_beyond_the_cap_are_closed(tight: StockServer) -> None:
-    """The cap holds for those who logged in as well, and room is used again."""
+def test_connections_beyond_the_cap_are_told_so_and_closed(tight: StockServer) -> None:
+    """The cap holds for those who logged in; one more hears which setting it is, and room is used again."""
     address = (tight.address[0], tight.address[1])
-    lines = [Client(address, authkey=KEY) for _ in range(3)]
-    for line in lines:
-        line.send((None, "accept_connection", ("me",), {}))
-        assert line.recv() == ("#RETURN", None)
+    lines = []
     try:
-        for _ in range(9):
-            line = Client(address, authkey=KEY)
-            lines.append(line)
+        for _ in range(12):
+            lines.append(line := Client(address, authkey=KEY))
             line.send((None, "accept_connection", ("me",), {}))
-            line.recv()
-        with pytest.raises((EOFError, OSError)):
-            Client(address, authkey=KEY)
+            assert line.recv() == ("#RETURN", None)
+        with Client(address, authkey=KEY) as line:
+            line.send((None, "accept_connection", ("me",), {}))
+            kind, words = line.recv()
+            assert (kind, "stock_max_connections" in words) == ("#TRACEBACK", True)
+            with pytest.raises((EOFError, OSError)):
+                line.recv()
+        assert (tight.logged_in, tight.turned_away) == (12, 1)
     finally:
         for line in lines:
             line.close()
-    until(lambda: not tight._connections)
+    _until(lambda: not tight._connections)
     with Client(address, authkey=KEY) as line:
         line.send((None, "dummy", (), {}))
         assert line.recv() == ("#RETURN", None)

@@ -22,7 +22,8 @@ import pytest
 from stock_world import DEADLINE, KEY, Textbook, until
 
 from taskgrid.errors import UsageError
-from taskgrid.master.stock import StockPort
+from taskgrid.master.meters import Meters
+from taskgrid.master.stock import StockLimits, StockPort
 from taskgrid.transport.stock import read_or_make_key
 
 SCRIPTS = Path(__file__).parent / "stock_clients"
@@ -52,7 +53,7 @@ def port(tmp_path: Path) -> Iterator[StockPort]:
 
 
 def _opened(folder: Path) -> StockPort:
-    opened = StockPort("127.0.0.1", 0, KEY, str(folder / "stock.db"), "process")
+    opened = StockPort(("127.0.0.1", 0), KEY, str(folder / "stock.db"), "process")
     opened.start()
     return opened
 
@@ -129,19 +130,35 @@ def test_items_survive_a_restart_in_their_order(tmp_path: Path) -> None:
         second.stop(within=5)
 
 
-def test_a_full_queue_raises_full() -> None:
-    """The cap on items shows as what a real queue raises."""
-    port = StockPort("127.0.0.1", 0, KEY, None, "none", max_items=2)
-    port.start()
-    try:
-        task = _connected(port).get_task_queue()
-        task.put(1)
-        task.put_nowait(2)
-        assert task.full()
-        with pytest.raises(queue.Full):
-            task.put(3)
-    finally:
-        port.stop(within=5)
+@pytest.mark.parametrize(
+    ("limits", "setting", "beyond", "error"),
+    [
+        (StockLimits(items=2), "stock_max_items", b"x", queue.Full),
+        (StockLimits(bytes=1000), "stock_max_bytes", b"x" * 950, queue.Full),
+        (StockLimits(item_bytes=1000), "stock_max_item_bytes", b"x" * 1001, RemoteError),
+    ],
+    ids=["items", "bytes", "item"],
+)
+def test_what_is_too_much_for_the_queues_is_refused_by_its_name(
+    tmp_path: Path, limits: StockLimits, setting: str, beyond: bytes, error: type[Exception]
+) -> None:
+    """A put beyond says which setting it ran into, also after a restart, and there is room again after a get."""
+    for _ in range(2):
+        meters = Meters()
+        port = StockPort(("127.0.0.1", 0), KEY, str(tmp_path / "stock.db"), "none", limits=limits, meters=meters)
+        port.start()
+        try:
+            tasks = _connected(port).get_task_queue()
+            while tasks.qsize() < 2:
+                tasks.put(b"y" * 40)
+            with pytest.raises(error, match=f"raise {setting}: .*--{setting.replace('_', '-')}.*TASKGRID_"):
+                tasks.put(beyond)
+            assert {one.setting: one.reached for one in meters.show() if one.reached} == {setting: 1}
+            assert tasks.full() is (setting == "stock_max_items")
+            tasks.get()
+            tasks.put(b"y")
+        finally:
+            port.stop(within=5)
 
 
 def test_a_waiting_get_gets_the_next_item(port: StockPort) -> None:
@@ -234,7 +251,7 @@ def _rest(stranger: socket.socket) -> bytes:
 
 def test_an_answer_that_nobody_takes_is_put_back_first(tmp_path: Path) -> None:
     """A caller that left between its turn and the answer costs nothing but its turn."""
-    port = StockPort("127.0.0.1", 0, KEY, str(tmp_path / "stock.db"), "none")
+    port = StockPort(("127.0.0.1", 0), KEY, str(tmp_path / "stock.db"), "none")
     tasks = port._queues["get_task_queue"]
     peer = _Peer()
     try:

@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Final, Protocol
 import structlog
 
 from taskgrid.clock import Clock, SystemClock
+from taskgrid.settings import how_to_raise
 from taskgrid.transport.stock.connection import Limits, StockConnection
 from taskgrid.transport.stock.decode import Undecodable
 from taskgrid.transport.stock.handshake import Stranger, let_in
@@ -85,6 +86,8 @@ class StockServer(Server):
         self._ending = threading.Event()
         self._changed = threading.Condition()
         self._connections: dict[StockConnection, threading.Thread] = {}
+        self.turned_away = 0
+        """Connections that were one too many."""
         self._accepter = threading.Thread(target=self.accepter, name="stock-accept", daemon=True)
         self._log = structlog.get_logger("taskgrid.stock")
 
@@ -134,9 +137,6 @@ class StockServer(Server):
         return strangers if len(strangers) >= self._limits.strangers else []
 
     def _take_in(self, sock: socket.socket) -> None:
-        if len(self._connections) >= self._limits.connections:
-            sock.close()
-            return
         connection = self._connection(sock)
         if connection is None:
             return
@@ -181,15 +181,29 @@ class StockServer(Server):
 
     def _first_request(self, connection: StockConnection) -> None:
         name, arguments, named = _request(connection.recv())[1:]
-        connection.login_by = None
-        with self._changed:
-            self._changed.notify_all()
+        if not self._may_stay(connection):
+            hint = how_to_raise("stock_max_connections")
+            connection.send(_refusal(f"there are {self._limits.connections:,} connections: close some, or {hint}"))
+            return
         if name == "accept_connection":
             self.accept_connection(connection, "")
         elif name in self.public:
             connection.send(self._called(getattr(self, name), connection, arguments, named)[0])
         else:
             connection.send(_refusal(f"{name} is not offered by TaskGrid's stock port"))
+
+    def _may_stay(self, connection: StockConnection) -> bool:
+        with self._changed:
+            full = self.logged_in >= self._limits.connections
+            self.turned_away += full
+            connection.login_by = None if not full else connection.login_by
+            self._changed.notify_all()
+        return not full
+
+    @property
+    def logged_in(self) -> int:
+        """How many connections have shown the key and asked for something."""
+        return sum(one.login_by is None for one in list(self._connections))
 
     def accept_connection(self, c: Any, name: str) -> None:  # noqa: ARG002  # the peer's name for its thread means nothing here
         """Serve a proxy's calls on this connection."""
