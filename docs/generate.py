@@ -116,7 +116,7 @@ def _section(model: type[BaseModel]) -> str:
 
 def _row(name: str, field: FieldInfo, line: str) -> str:
     kind = _kind(field.annotation).replace("|", "or")
-    return f"| `{name}` | {kind} | {_default(name, field)} | {line} |"
+    return f"| `{name}` | {kind} | {default_of(name, field)} | {line} |"
 
 
 def _lines(model: type[BaseModel]) -> dict[str, str]:
@@ -149,7 +149,8 @@ def _kind(annotation: Any) -> str:
     return " | ".join(_kind(choice) for choice in arguments if choice is not type(None))
 
 
-def _default(name: str, field: FieldInfo) -> str:
+def default_of(name: str, field: FieldInfo) -> str:
+    """Return how a setting's default is written on a page."""
     value = field.default
     if name == "slots":
         return "one per processor"

@@ -170,7 +170,7 @@ def grid_page(view: GridView) -> None:
 
 def _reached(view: GridView) -> str:
     """Say which limits were reached since the start, and how often."""
-    named = [f"{limit.setting} {limit.reached:,} times" for limit in view.limits if limit.reached]
+    named = [f"{limit.setting} ({limit.reached:,})" for limit in view.limits if limit.reached]
     return ", ".join(named) or "no limit"
 
 

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 
+from named_tests import NAME, left_out, named_in
+
 ROW = re.compile(r"^\| (?P<line>[^|]+) \| [^|]+ \| (?P<tests>`test_[^|]+) \|$", re.MULTILINE)
-NAME = re.compile(r"`(test_\w+)`")
-
-
-def _tests(root: Path) -> dict[str, list[ast.FunctionDef]]:
-    found: dict[str, list[ast.FunctionDef]] = {}
-    for file in (root / "tests").rglob("test_*.py"):
-        for node in ast.parse(file.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                found.setdefault(node.name, []).append(node)
-    return found
 
 
 def test_every_line_of_defence_names_tests_that_exist(root: Path) -> None:
@@ -25,7 +16,7 @@ def test_every_line_of_defence_names_tests_that_exist(root: Path) -> None:
     rows = {row["line"]: NAME.findall(row["tests"]) for row in ROW.finditer(page)}
     assert len(rows) >= 15
     assert all(rows.values())
-    there = _tests(root)
+    there = named_in(root)
     assert not sorted({name for names in rows.values() for name in names} - set(there))
     assert set(NAME.findall(page)) <= set(there)
 
@@ -33,12 +24,4 @@ def test_every_line_of_defence_names_tests_that_exist(root: Path) -> None:
 def test_no_line_of_defence_rests_on_a_test_that_is_left_out(root: Path) -> None:
     """What shows a defence runs in `make test`, not behind a switch."""
     page = (root / "SECURITY.md").read_text(encoding="utf-8")
-    there = _tests(root)
-    optional = [
-        name
-        for name in NAME.findall(page)
-        for node in there.get(name, [])
-        for mark in node.decorator_list
-        if re.search(r"skip|xfail|slow", ast.unparse(mark))
-    ]
-    assert not optional
+    assert not left_out(root, NAME.findall(page))

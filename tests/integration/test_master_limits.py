@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
 from real_programs import Programs
 
 from taskgrid import Grid
+from taskgrid.clock import SystemClock
 from taskgrid.errors import Busy, MasterUnreachable, TaskFailed, TaskGridError, TooLarge
+from taskgrid.journal import Durability, SqliteJournal
+from taskgrid.master.engine import Engine
+from taskgrid.master.tasks import TaskQueue
+from taskgrid.model import JobId, JobSpec, new_id
+from taskgrid.scheduler.state import Limits
 from taskgrid.settings import GridSettings, MasterSettings, WorkerSettings
 from taskgrid.transport.dial import dial
 from taskgrid.transport.frames import pack_request
 from taskgrid.transport.keys import read_key
-from taskgrid.transport.protocol import MAX_FRAME
+from taskgrid.transport.protocol import MAX_FRAME, Peer, SubmitRequest
 
 TASKS = Path(__file__).parents[1] / "faults"
 
@@ -118,6 +126,63 @@ def test_a_value_that_is_too_large_fails_its_task_and_says_by_what(programs: Pro
         assert isinstance(large, TaskFailed)
         assert "raise max_result_bytes: `taskgrid worker --max-result-bytes`" in str(large)
         assert _reached(grid) == {"max_result_bytes": 1}
+
+
+def test_an_almost_full_disk_refuses_submits_and_is_counted(tmp_path: Path) -> None:
+    """Before it is full, so that reports still find space; the refusal names the place."""
+    journal = SqliteJournal(
+        tmp_path / "journal.db", Durability.PROCESS, reserve=1 << 60, ballast=0
+    )  # more than any disk
+    engine = Engine(journal, SystemClock(), Limits())
+    engine.meters.watch("journal")
+    try:
+        spec = JobSpec(id=JobId(new_id()), function="m:f")
+        request = SubmitRequest(job=spec.id, ordinal=0, count=1, seal=True, spec=spec)
+        with pytest.raises(Busy) as disk:
+            TaskQueue(engine).submit(Peer("here", frozenset(), 1), request, (b"[1]",))
+        assert str(tmp_path) in disk.value.why
+        assert "`taskgrid master --journal`" in disk.value.hint
+        assert [limit.reached for limit in engine.meters.show()] == [1]
+        assert not engine.core.jobs
+    finally:
+        journal.close()
+
+
+def test_status_gives_all_limits_and_what_they_say_to_prometheus(programs: Programs) -> None:
+    """One call, rendered as text that a scraper reads: each limit of the master's, and a refusal's step."""
+    programs.start_master("--max-queued=10", "--stock-port=0", f"--stock-key-file={programs.folder / 'stock.key'}")
+    before = _scraped(programs)
+    with programs.grid() as grid:
+        grid.submit_job("door_tasks:square", range(8))
+        with pytest.raises(Busy):
+            grid.submit_job("door_tasks:square", range(5))
+        shown = {limit.setting: limit for limit in grid.control.status().limits}
+    after = _scraped(programs)
+    assert {name for name in after if name.startswith("taskgrid_limit_reached_total")} == {
+        f'taskgrid_limit_reached_total{{setting="{setting}"}}' for setting in shown
+    }
+    changed = {name: (before[name], value) for name, value in after.items() if before[name] != value}
+    assert changed['taskgrid_limit_used{setting="max_queued"}'] == (0, 8)
+    assert changed['taskgrid_limit_reached_total{setting="max_queued"}'] == (0, 1)
+    assert changed['taskgrid_tasks{state="queued"}'] == (0, 8)
+    assert after['taskgrid_limit{setting="max_queued"}'] == shown["max_queued"].most == 10
+    assert "max_queued (1)" in _status(programs, "table")
+
+
+def _scraped(programs: Programs) -> dict[str, float]:
+    """Return what is read of each sample; lines that are no metrics fail."""
+    lines = _status(programs, "prometheus").splitlines()
+    samples = [re.fullmatch(r'(taskgrid_\w+(?:\{\w+="[^"]*"\})?) (\S+)', line) for line in lines if line[0] != "#"]
+    assert all(samples)
+    return {sample[1]: float(sample[2]) for sample in samples if sample}
+
+
+def _status(programs: Programs, form: str) -> str:
+    words = ("status", "-o", form, "--server", programs.server, "--key-file", str(programs.key_file))
+    command = [*programs.python, "-m", "taskgrid", *words]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True, env=programs.variables(), timeout=60
+    ).stdout
 
 
 @pytest.mark.parametrize(
