@@ -52,6 +52,15 @@ journal.close()
 """
 
 
+STARTS = """
+import os, sys
+from taskgrid.journal import Durability, SqliteJournal
+
+SqliteJournal(sys.argv[1], Durability(sys.argv[2]), ballast=0)
+os._exit(0)  # before a close could sync anything
+"""
+
+
 class Ended(NamedTuple):
     """How the program ended, and what it acknowledged."""
 
@@ -60,7 +69,7 @@ class Ended(NamedTuple):
     traced: str
 
 
-def run(journal: Path, durability: str, *options: str) -> Ended:
+def run(journal: Path, durability: str, *options: str, program: str = PROGRAM) -> Ended:
     """Run the program under strace, which sees the journal's files alone."""
     assert STRACE
     log = journal.with_name("trace.txt")
@@ -75,7 +84,7 @@ def run(journal: Path, durability: str, *options: str) -> Ended:
         *options,
         sys.executable,
         "-c",
-        PROGRAM,
+        program,
         str(journal),
         durability,
     ]
@@ -121,6 +130,17 @@ def count_calls(folder: Path, durability: str) -> dict[str, int]:
     assert ended.status == 0, ended.traced
     assert ended.acknowledged == list(range(COMMITS))
     return {call: len(re.findall(rf"\b{call}\(", ended.traced)) for call in CALLS}
+
+
+@pytest.mark.parametrize("durability", ["power", "process", "none"])
+def test_each_start_syncs_its_epoch_before_the_journal_can_be_used(tmp_path: Path, durability: str) -> None:
+    """Also where commits are answered without a sync: no two starts can be taken for one another."""
+    SqliteJournal(tmp_path / "journal.db", ballast=0).close()
+    ended = run(tmp_path / "journal.db", durability, "-etrace=fdatasync,pwrite64", program=STARTS)
+    assert ended.status == 0, ended.traced
+    calls = re.findall(r"\b(fdatasync|pwrite64)\(", ended.traced)
+    assert "pwrite64" in calls, "the epoch was written"
+    assert calls[-1] == "fdatasync", ended.traced
 
 
 def places(calls: dict[str, int], most: int) -> list[tuple[str, int]]:

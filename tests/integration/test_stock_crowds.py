@@ -83,7 +83,7 @@ def test_connections_beyond_the_cap_are_told_so_and_closed(tight: StockServer) -
     finally:
         for line in lines:
             line.close()
-    _until(lambda: not tight._connections)
+    until(lambda: not tight._connections)
     with Client(address, authkey=KEY) as line:
         line.send((None, "dummy", (), {}))
         assert line.recv() == ("#RETURN", None)

@@ -8,6 +8,7 @@ from scheduler_scene import Scene, fault, states
 
 from taskgrid.model import Backoff, Verdict, WorkerId
 from taskgrid.scheduler import workers
+from taskgrid.scheduler.view import job_view
 
 
 def _lose_sight_of(scene: Scene, worker: WorkerId) -> None:
@@ -38,6 +39,21 @@ def test_any_other_task_of_a_worker_out_of_touch_runs_elsewhere_at_once() -> Non
     scene.lease(first)
     _lose_sight_of(scene, first)
     assert len(scene.lease(second)) == 1
+
+
+def test_a_superseded_report_is_counted_in_the_jobs_view() -> None:
+    """Who was out of touch for too long reports what somebody else has by now: refused, and seen by people."""
+    scene = Scene()
+    late = scene.worker("late")
+    job = scene.job(1)
+    (before,) = scene.lease(late)
+    scene.tick(scene.limits.lease + 1.0)
+    (after,) = scene.lease(scene.worker("other"))
+    assert job_view(job).refused_reports == 0
+    assert scene.report(scene.worker("late"), before) == {0: Verdict.STALE}
+    assert job_view(job).refused_reports == 1
+    assert scene.report(WorkerId("other"), after) == {0: Verdict.TAKEN}
+    assert job_view(job).refused_reports == 1
 
 
 def test_an_outcome_is_replayed_although_the_lease_after_its_backoff_was_lost() -> None:
