@@ -1,7 +1,7 @@
 """The grid in Prometheus' text format, for whoever scrapes: a textfile collector, or a script behind a port.
 
-One call to the master, rendered here: TaskGrid opens no port for it, and needs no library. A metric's
-name ends in its unit, a counter's in `_total`; the limits carry their setting as a label.
+One call to the master, rendered here: TaskGrid opens no port for it, and needs no library. A counter's
+name ends in `_total`; the limits carry their setting as a label. No label's value is a user's: none needs escaping.
 
 Source: prometheus.io/docs/instrumenting/exposition_formats.
 """
@@ -46,7 +46,7 @@ def _family(name: str, kind: str, help_: str, samples: Samples) -> Iterator[str]
     yield f"# HELP taskgrid_{name} {help_}"
     yield f"# TYPE taskgrid_{name} {kind}"
     for labels, value in samples:
-        inside = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
+        inside = ",".join(f'{label}="{text}"' for label, text in labels.items())
         yield f"taskgrid_{name}{f'{{{inside}}}' if inside else ''} {value!r}"
 
 
@@ -56,7 +56,3 @@ def _one(value: float) -> Samples:
 
 def _of(limit: LimitView) -> Mapping[str, str]:
     return {"setting": limit.setting}
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
