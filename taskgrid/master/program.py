@@ -20,7 +20,7 @@ from taskgrid.master.meters import Meters
 from taskgrid.master.service import MasterService
 from taskgrid.master.stock import StockLimits, StockPort
 from taskgrid.master.upkeep import Upkeep
-from taskgrid.scheduler.state import Limits
+from taskgrid.scheduler.limits import Limits
 from taskgrid.settings import MasterSettings, config_folder
 from taskgrid.transport.address import is_loopback
 from taskgrid.transport.key_table import KeyTable

@@ -27,8 +27,6 @@ PROMISES_NOTHING = (
     "What was broken to try this",
 )
 """How sentences begin that say what is not promised, advise, or lead elsewhere."""
-OTHERS = ("- **Innocence beside",)
-"""Lines that name their tests in another way, or none: what they say is a limit."""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +40,7 @@ def sentences(page: str) -> Iterator[str]:
     prose = page.partition("## Shown by")[0]
     lines = prose.splitlines()
     for line, following in zip(lines, [*lines[1:], ""], strict=True):
-        if not line.strip() or line.startswith(("#", "|---", *OTHERS)) or following.startswith("|---"):
+        if not line.strip() or line.startswith(("#", "|---")) or following.startswith("|---"):
             continue
         text = line.split("|")[2] if line.startswith("|") else line.removeprefix("- ")
         yield from END.split(text.strip())

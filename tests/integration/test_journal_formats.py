@@ -23,7 +23,7 @@ from taskgrid.journal import Durability, SqliteJournal, rows, schema, upgrade, v
 from taskgrid.lifecycle import TaskState
 from taskgrid.master.engine import Engine
 from taskgrid.model import JobNumber, Token
-from taskgrid.scheduler.state import Limits
+from taskgrid.scheduler.limits import Limits
 from taskgrid.scheduler.trails import rank
 
 S = TaskState

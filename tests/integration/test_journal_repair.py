@@ -17,7 +17,8 @@ from taskgrid.journal.mend import Loss
 from taskgrid.lifecycle import TaskState
 from taskgrid.master.engine import Engine
 from taskgrid.model import JobNumber
-from taskgrid.scheduler.state import Job, Limits
+from taskgrid.scheduler.limits import Limits
+from taskgrid.scheduler.state import Job
 
 MUCH = 1 << 30
 LONG = os.environ.get("TASKGRID_FAULTS") == "long"

@@ -16,7 +16,7 @@ from taskgrid.journal import Durability, SqliteJournal
 from taskgrid.master.engine import Engine
 from taskgrid.master.tasks import TaskQueue
 from taskgrid.model import JobId, JobSpec, new_id
-from taskgrid.scheduler.state import Limits
+from taskgrid.scheduler.limits import Limits
 from taskgrid.settings import GridSettings, MasterSettings, WorkerSettings
 from taskgrid.transport.dial import dial
 from taskgrid.transport.frames import pack_request

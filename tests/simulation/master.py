@@ -16,7 +16,7 @@ from taskgrid.journal.protocol import Durability
 from taskgrid.master.engine import Engine
 from taskgrid.master.service import MasterService
 from taskgrid.master.upkeep import Upkeep
-from taskgrid.scheduler.state import Limits
+from taskgrid.scheduler.limits import Limits
 from taskgrid.settings import MasterSettings
 from taskgrid.transport.protocol import Deferred, Outcome, Peer
 

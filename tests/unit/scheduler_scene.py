@@ -24,8 +24,9 @@ from taskgrid.model import (
 )
 from taskgrid.scheduler import checkpoint, control, lease, report, submit, workers
 from taskgrid.scheduler.lease import Grant
+from taskgrid.scheduler.limits import Limits
 from taskgrid.scheduler.runs import count
-from taskgrid.scheduler.state import Change, Core, Job, Limits, Worker
+from taskgrid.scheduler.state import Change, Core, Job, Worker
 
 
 class Scene:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from taskgrid.lifecycle import BYTE, ENDED, STATE, TaskState
 from taskgrid.model import Cause, Epoch, JobId, JobSpec, Record, TaskOptions, Token, Verdict, WorkerId, new_id
 from taskgrid.scheduler import checkpoint, control, lease, report, submit, workers
-from taskgrid.scheduler.state import Change, Core, Job, Limits, Worker
+from taskgrid.scheduler.limits import Limits
+from taskgrid.scheduler.state import Change, Core, Job, Worker
 
 Task = tuple[int, int]
 LIMITS = Limits(lease=30.0, reconnect_grace=1.0)

@@ -17,7 +17,7 @@ from taskgrid.master.engine import Engine
 from taskgrid.master.tasks import TaskQueue
 from taskgrid.model import JobId, JobSpec, Sealed, new_id
 from taskgrid.scheduler.apply import commit
-from taskgrid.scheduler.state import Limits
+from taskgrid.scheduler.limits import Limits
 from taskgrid.transport.protocol import Parts, Peer, SubmitReply, SubmitRequest
 
 

@@ -16,7 +16,7 @@ from taskgrid.master.polls import LongPoll
 from taskgrid.master.service import MasterService
 from taskgrid.model import JobId, JobNumber, JobSpec, Run, WorkerId, new_id
 from taskgrid.scheduler import workers
-from taskgrid.scheduler.state import Limits
+from taskgrid.scheduler.limits import Limits
 from taskgrid.settings import MasterSettings
 from taskgrid.transport.protocol import (
     MAX_FRAME,

@@ -9,7 +9,7 @@ from taskgrid.lifecycle import TaskState
 from taskgrid.master.engine import Engine
 from taskgrid.model import Accepted, Cause, Created, JobId, JobNumber, JobSpec, Reported, Sealed, SecondTry, new_id
 from taskgrid.scheduler import workers
-from taskgrid.scheduler.state import Limits
+from taskgrid.scheduler.limits import Limits
 
 JOB = JobNumber(1)
 FAILED_AT = 5_000.0

@@ -11,7 +11,7 @@ from taskgrid.journal.memory import MemoryJournal
 from taskgrid.master.engine import Engine
 from taskgrid.master.upkeep import Upkeep
 from taskgrid.model import JobNumber
-from taskgrid.scheduler.state import Limits
+from taskgrid.scheduler.limits import Limits
 from taskgrid.settings import MasterSettings
 
 

@@ -6,7 +6,7 @@ from scheduler_scene import Scene, fault
 
 from taskgrid.model import Cause, Verdict
 from taskgrid.scheduler import lease, workers
-from taskgrid.scheduler.state import Limits
+from taskgrid.scheduler.limits import Limits
 
 
 def test_higher_priority_goes_first() -> None:

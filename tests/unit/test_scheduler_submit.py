@@ -8,7 +8,8 @@ from scheduler_scene import Scene, states
 from taskgrid.errors import Busy, ChunkRefused
 from taskgrid.model import JobId, JobSpec, new_id
 from taskgrid.scheduler import submit
-from taskgrid.scheduler.state import Job, Limits
+from taskgrid.scheduler.limits import Limits
+from taskgrid.scheduler.state import Job
 
 
 def test_a_gap_is_refused_and_a_repeat_adds_nothing() -> None:

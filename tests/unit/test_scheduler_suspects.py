@@ -11,7 +11,8 @@ from taskgrid.model import Cause, WorkerId
 from taskgrid.scheduler import checkpoint, control, workers
 from taskgrid.scheduler.explain import explain
 from taskgrid.scheduler.lease import Grant
-from taskgrid.scheduler.state import Job, Limits
+from taskgrid.scheduler.limits import Limits
+from taskgrid.scheduler.state import Job
 
 _KILLER = 1
 
