@@ -6,6 +6,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 RUN := .venv/.run
 DEV := .venv/.dev
+# Tests start hundreds of programs: each would compile all it imports where nothing may be kept.
+KEPT := PYTHONDONTWRITEBYTECODE=
 T ?= tests
 PAGE ?=
 ARGS ?=
@@ -16,8 +18,8 @@ ARGS ?=
 demo: $(RUN)  ## a master, two workers and a first job on this machine
 	$(BIN)/taskgrid demo $(ARGS)
 
-test: $(DEV)  ## all tests; T=tests/unit for one floor
-	$(BIN)/python -m pytest $(T) $(ARGS)
+test: $(DEV)  ## all tests, several at a time; T=tests/unit for one floor, ARGS=-n0 for one after the other
+	$(KEPT) $(BIN)/python -m pytest -n auto --dist worksteal $(T) $(ARGS)
 
 check: $(DEV)  ## style, types, the ladder of imports, links and generated pages
 	$(BIN)/ruff check .
@@ -42,6 +44,7 @@ docs: $(DEV)  ## write the generated pages of docs/reference
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(RUN): pyproject.toml
 	@test -n "$(PYTHON)" || { echo 'TaskGrid needs Python 3.11 or newer: make PYTHON=/path/to/python3'; exit 1; }

@@ -1,12 +1,24 @@
-"""What tests of several floors share: a private grid of real programs."""
+"""What tests of several floors share: a private grid of real programs, and how many run at a time."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from real_programs import Programs, private_grid
+
+# How long an example takes says how busy the machine is; the test's own time limit is what ends one that hangs.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's, for `-n auto`
+def pytest_xdist_auto_num_workers() -> int:
+    """Run two tests for each processor: most of a test's time it waits for programs that wait."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from taskgrid.logs import columns
@@ -112,7 +112,6 @@ def test_words_before_a_good_line_are_a_line_of_their_own() -> None:
     assert found.clients == {b"203.0.113.7": 2}
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(LINES + BAD), min_size=1, max_size=30))
 def test_quick_and_exact_counts_agree_on_any_mix_of_lines(lines: list[bytes]) -> None:
     """A good line between bad ones counts once, whichever way its block is read."""
@@ -121,7 +120,6 @@ def test_quick_and_exact_counts_agree_on_any_mix_of_lines(lines: list[bytes]) ->
     assert counted(block)["good"] == sum(line in LINES for line in lines)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_quick_and_exact_counts_agree_on_damaged_bytes(data: st.DataObject) -> None:
     """However bytes are changed, cut or put in, both ways give the same counts and none fails."""

@@ -23,7 +23,6 @@ _CAUSES = st.sampled_from([Cause.ERROR, Cause.CRASH, Cause.MEMORY, Cause.TIME_LI
 _QUICK = settings(
     max_examples=100,
     stateful_step_count=40,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 _HUNT = settings(_QUICK, max_examples=600, database=None, derandomize=True, phases=[Phase.generate])
