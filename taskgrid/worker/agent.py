@@ -23,7 +23,7 @@ from typing import Final
 
 import structlog
 
-from taskgrid.errors import TaskGridError
+from taskgrid.errors import FunctionRefused, TaskGridError
 from taskgrid.model import WorkerId, new_id
 from taskgrid.settings import WorkerSettings
 from taskgrid.transport.known import find_master
@@ -159,8 +159,16 @@ class Agent:
         return bundle.model_copy(update={"options": bundle.options.over(declared)}) if declared else bundle
 
     def _pool_ended(self, error: TaskGridError | None) -> None:
-        self._error = self._error or error
+        self._error = self._error or (error and self._refusal()) or error
         self._orders.put(Order.POOL_ENDED)
+
+    def _refusal(self) -> FunctionRefused | None:
+        """Return why nothing can be offered, if so: what task processes came to nothing by, if they were quicker."""
+        try:
+            self._repertoire.offers()
+        except FunctionRefused as error:
+            return error
+        return None
 
     # ------------------------------------------------------------ the agent's own thread
 

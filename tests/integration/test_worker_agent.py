@@ -13,13 +13,17 @@ import pytest
 from real_programs import reserved_port
 from worker_bench import FUNCTIONS
 
+from taskgrid.errors import FunctionRefused, TaskGridError
 from taskgrid.master.program import Master
 from taskgrid.model import CodeVersion, JobId, JobSpec, TaskOptions, new_id
 from taskgrid.settings import MasterSettings, WorkerSettings
 from taskgrid.transport.keys import make_key_files, read_key
 from taskgrid.transport.manager import GridManager
 from taskgrid.transport.protocol import Cursor, FetchRequest, Order, Selector, SelectRequest, SubmitRequest
+from taskgrid.worker import pool
 from taskgrid.worker.agent import Agent
+from taskgrid.worker.births import no_child_works
+from taskgrid.worker.repertoire import Repertoire
 
 
 class House:
@@ -215,6 +219,28 @@ def test_a_module_that_cannot_be_imported_ends_the_worker_at_its_start(house: Ho
     house.agents[0][1].join(40)
     assert house.statuses == [2]
     assert "no_such_module" in str(agent._error)
+
+
+def test_a_module_that_cannot_be_imported_is_named_also_where_task_processes_try_it_first(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is quicker to find out, the worker says the same and ends with the same status."""
+    given_up, look = threading.Event(), Repertoire._look
+
+    def give_up(trouble: str) -> TaskGridError:
+        given_up.set()
+        return no_child_works(trouble)
+
+    def look_late(repertoire: Repertoire) -> Any:
+        given_up.wait(40)
+        return look(repertoire)
+
+    monkeypatch.setattr(pool, "no_child_works", give_up)
+    monkeypatch.setattr(Repertoire, "_look", look_late)
+    agent = house.hire(functions=("no_such_module",))
+    house.agents[0][1].join(40)
+    assert house.statuses == [2]
+    assert isinstance(agent._error, FunctionRefused)
 
 
 def test_changed_code_is_noticed_when_a_job_means_it(house: House) -> None:
