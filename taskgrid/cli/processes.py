@@ -148,8 +148,8 @@ class Cluster:
                 hint="Run `taskgrid up` again",
             )
         del self._workers[ended.child.process.pid]
-        if time.monotonic() - ended.child.since < _TOO_SOON:
-            raise UsageError(f"a worker ended with status {ended.status} right after its start", why="it says so above")
+        if ended.status == UsageError.exit_status or time.monotonic() - ended.child.since < _TOO_SOON:
+            raise UsageError(f"a worker ended with status {ended.status} before it could work", why="it says so above")
         say(f"{ended.child.name} ended with status {ended.status}; another takes its place")
         self._start_worker()
 

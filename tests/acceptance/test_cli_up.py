@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,6 +95,23 @@ def test_functions_that_cannot_be_imported_end_up_at_once(home: World) -> None:
     done = home.run("up", "-w", "1", "--port=0", "--journal=memory", "--functions=nonsense")
     assert done.returncode == 2
     assert "nonsense" in done.stderr
+
+
+def test_functions_that_cannot_be_imported_end_up_however_late_it_is_noticed(home: World) -> None:
+    """Where a start takes long, a worker that can't work is not replaced for ever by others that can't either."""
+    late = "from taskgrid.cli import main, processes; processes._TOO_SOON = 0; main.main()"
+    words = ["up", "-w", "1", "--port=0", "--journal=memory", "--functions=nonsense"]
+    done = subprocess.run(
+        [sys.executable, "-c", late, *words],
+        capture_output=True,
+        text=True,
+        cwd=home.home,
+        env=home.environment,
+        timeout=WITHIN,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "takes its place" not in done.stderr
 
 
 def test_up_offers_whatever_its_user_can_import(home: World) -> None:
