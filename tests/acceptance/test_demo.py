@@ -15,13 +15,25 @@ import pytest
 from taskgrid.cli import demo
 from taskgrid.logs import AccessSummary
 
+HELD_UP = """
+import io, signal, sys
+class HeldUp(io.TextIOWrapper):
+    def write(self, text):
+        super().write(text)
+        if "half-way" in text:
+            self.flush()
+            signal.pause()
+sys.stderr = HeldUp(sys.stderr.detach(), line_buffering=True)
+"""
+"""Lets a program go no further than half-way before it got a signal."""
+
 
 @contextmanager
-def started(folder: Path, *, files: int, size: int) -> Iterator[subprocess.Popen[str]]:
+def started(folder: Path, *, files: int, size: int, first: str = "") -> Iterator[subprocess.Popen[str]]:
     """Run a demo in a session of its own whose temporary files lie in `folder`."""
-    code = f"import sys; from taskgrid.cli.demo import run_demo; sys.exit(run_demo({files}, {size}))"
+    code = f"{first}import sys; from taskgrid.cli.demo import run_demo; sys.exit(run_demo({files}, {size}))"
     process = subprocess.Popen(
-        ["nice", sys.executable, "-c", code],  # a signal sent half-way finds it half-way
+        [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -67,7 +79,7 @@ def test_the_demo_kills_a_task_process_and_loses_nothing(tmp_path: Path) -> None
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_cleans_up(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C in the middle ends every process and removes every file, with status 130."""
-    with started(tmp_path, files=120, size=60_000_000) as process:
+    with started(tmp_path, files=40, size=8_000_000, first=HELD_UP) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if line.startswith("half-way"):

@@ -140,10 +140,10 @@ def test_a_bomb_is_refused_quickly_and_cheaply(name: str) -> None:
     """A few bytes can't take the server's time, memory or life."""
     data = BOMBS[name]()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(Undecodable):
         decode(data)
-    assert time.perf_counter() - began < 5.0  # tens of milliseconds; what this tells apart is minutes
+    assert time.process_time() - began < 5.0  # tens of milliseconds; what this tells apart is minutes
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10
 
 
