@@ -17,8 +17,8 @@ settings.load_profile("any machine")
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist's, for `-n auto`
 def pytest_xdist_auto_num_workers() -> int:
-    """Run two tests for each processor: most of a test's time it waits for programs that wait."""
-    return 2 * (os.cpu_count() or 1)
+    """Run two tests for each processor, as most of them mostly wait; beyond a few the longest test is what counts."""
+    return min(2 * (os.cpu_count() or 1), 16)
 
 
 @pytest.fixture

@@ -16,13 +16,14 @@ from taskgrid.cli import demo
 from taskgrid.logs import AccessSummary
 
 HELD_UP = """
-import io, signal, sys
+import io, sys, time
 class HeldUp(io.TextIOWrapper):
     def write(self, text):
         super().write(text)
         if "half-way" in text:
             self.flush()
-            signal.pause()
+            while True:
+                time.sleep(0.01)
 sys.stderr = HeldUp(sys.stderr.detach(), line_buffering=True)
 """
 """Lets a program go no further than half-way before it got a signal."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,11 @@ class Source:
         """Return the room that the module stands in; the package's own front door is `taskgrid`."""
         parts = self.name.split(".")
         return parts[1] if len(parts) > 1 else parts[0]
+
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """Return everything in the tree."""
+        return list(ast.walk(self.tree))
 
 
 def _source(path: Path) -> Source:

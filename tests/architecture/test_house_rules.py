@@ -18,7 +18,7 @@ TIMELESS = {"scheduler", "journal", "model", "lifecycle", "master"}
 
 
 def _functions(source: Source) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 
@@ -49,7 +49,7 @@ def test_classes_are_short(sources: list[Source]) -> None:
     long = {
         f"{source.path}:{node.lineno} {node.name}": _lines(node)
         for source in sources
-        for node in ast.walk(source.tree)
+        for node in source.nodes
         if isinstance(node, ast.ClassDef) and _lines(node) > LONGEST_CLASS
     }
     assert not long
@@ -79,13 +79,13 @@ def test_one_module_reads_the_clock(sources: list[Source]) -> None:
         f"{source.path}:{node.lineno}: time.{node.attr}"
         for source in sources
         if source.name != "taskgrid.clock"
-        for node in ast.walk(source.tree)
+        for node in source.nodes
         if isinstance(node, ast.Attribute) and _is_time(node.value) and not _may_read(source.room, node.attr)
     ]
     named = [
         f"{source.path}:{node.lineno}: from time import ..."
         for source in sources
-        for node in ast.walk(source.tree)
+        for node in source.nodes
         if isinstance(node, ast.ImportFrom) and node.module == "time"
     ]
     assert not wrong + named, "\n".join(wrong + named)
@@ -107,7 +107,7 @@ def test_only_the_command_line_prints(sources: list[Source]) -> None:
         f"{source.path}:{node.lineno}"
         for source in sources
         if source.room != "cli"
-        for node in ast.walk(source.tree)
+        for node in source.nodes
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     ]
     assert not wrong

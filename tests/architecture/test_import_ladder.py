@@ -40,7 +40,7 @@ def _step(room: str) -> int:
 
 
 def _imported(source: Source) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         if isinstance(node, ast.ImportFrom):
@@ -133,7 +133,7 @@ def test_nothing_reads_pickles(sources: list[Source]) -> None:
     wrong = [
         f"{source.path}:{node.lineno}"
         for source in sources
-        for node in ast.walk(source.tree)
+        for node in source.nodes
         if isinstance(node, ast.Attribute)
         and node.attr in readers
         and _root_name(node) in {"pickle", "marshal", "shelve"}
