@@ -61,6 +61,7 @@ def groups(options: argparse.Namespace) -> dict[str, Callable[[], Iterable[Figur
 def main() -> int:
     """Measure what was asked for; the exit status is that of a program, not of the figures."""
     options = _options()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each program compiles all it imports, as no user's does
     adopt_orphans()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     signal.signal(signal.SIGALRM, _give_up)
