@@ -16,6 +16,11 @@
     │   ├── JournalLocked     another master has it
     │   ├── JournalDamaged    bytes before the last commit are not what was written
     │   └── JournalTooNew     written by a newer TaskGrid
+    ├── FileError             a file can't be read as it was planned                       exit 1
+    │   ├── FileChanged       it is another one by now, or was rewritten
+    │   ├── FileDamaged       compressed bytes that are not what was written
+    │   │   └── FileCutShort  it ends in the middle of them
+    │   └── RecordTooLong     no record ends where one should have
     └── TaskFailed            a task ended as failed; the result a caller gets instead    exit 1
         ├── TaskCrashed       its process died
         ├── TimeLimitExceeded
@@ -150,6 +155,36 @@ class JournalTooNew(JournalError):
     """The journal was written by a newer TaskGrid."""
 
     code = "journal-too-new"
+
+
+class FileError(TaskGridError):
+    """A file can't be read as it was planned; its records so far were right."""
+
+    code = "file"
+
+
+class FileChanged(FileError):
+    """A file is not the one that was planned, or it was rewritten while it was read."""
+
+    code = "file-changed"
+
+
+class FileDamaged(FileError):
+    """A compressed file's bytes are not what was written; the field `offset` says from which stored byte on."""
+
+    code = "file-damaged"
+
+
+class FileCutShort(FileDamaged):
+    """A compressed file ends in the middle of its data; what could be read before was given out."""
+
+    code = "file-cut-short"
+
+
+class RecordTooLong(FileError):
+    """A record has no end within what memory may hold."""
+
+    code = "record-too-long"
 
 
 class TaskFailed(TaskGridError):

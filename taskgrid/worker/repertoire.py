@@ -23,7 +23,7 @@ from taskgrid.settings import WorkerSettings
 from taskgrid.transport.protocol import Offer
 from taskgrid.worker.frames import Setup
 
-SHIPPED: Final = ("taskgrid.logs",)
+SHIPPED: Final = ("taskgrid.logs", "taskgrid.files")
 """Modules that a worker offers when its owner names none."""
 
 ANYTHING: Final = Offer(function="*")
