@@ -50,7 +50,7 @@ def plan(
     """
     size = _size(split)
     records_of(separator, begins)
-    folder = None if indexes is None else Path(os.path.abspath(indexes))
+    folder = None if indexes is None else Path(indexes).absolute()
     return (
         FileSlice(path=path, start=start, end=end, identity=identity, separator=separator, begins=begins, index=index)
         for path in _absolute(paths)
@@ -63,7 +63,7 @@ def unindexed(paths: FilePath | Iterable[FilePath], split: int | str = "auto", *
     size = _size(split)
     for path in _absolute(paths):
         with Stored(path) as stored:
-            if _wants_index(stored, size) and index_for(stored, Path(os.path.abspath(indexes))) is None:
+            if _wants_index(stored, size) and index_for(stored, Path(indexes).absolute()) is None:
                 yield path
 
 
@@ -80,16 +80,16 @@ def _size(split: int | str) -> int | None:
 def _absolute(paths: FilePath | Iterable[FilePath]) -> Iterator[Path]:
     """Yield absolute paths, symbolic links as they are: they may lead elsewhere on another machine."""
     for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
-        absolute = os.path.abspath(path)
+        absolute = Path(path).absolute()
         try:
-            absolute.encode()
+            str(absolute).encode()
         except UnicodeEncodeError:
             raise UsageError(
-                f"the name of {absolute!r} is not UTF-8",
+                f"the name of {str(absolute)!r} is not UTF-8",
                 why="What travels is JSON, which can't carry it.",
                 hint="Rename it, or read it through a symbolic link.",
             ) from None
-        yield Path(absolute)
+        yield absolute
 
 
 def _cut(path: Path, size: int | None, folder: Path | None) -> Iterator[tuple[int, int, Identity, Path | None]]:

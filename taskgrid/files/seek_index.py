@@ -146,7 +146,8 @@ class IndexedSpan:
             window = self._index.window(self._point)
             decoder = library.decompressobj(_RAW, zdict=window) if window else library.decompressobj(_RAW)
             left = self._point.size
-            for data in self._bytes_from_point():
+            for read in self._bytes_from_point():
+                data = read
                 while data and left:
                     decoded = decoder.decompress(data, min(PIECE, left))
                     left -= len(decoded)
@@ -197,15 +198,14 @@ def build(stored: Stored, folder: Path) -> Path:
     place = place_of(identity, folder)
     if index_for(stored, folder) is not None:
         return place
-    with tempfile.TemporaryFile(dir=folder) as raw, tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-        try:
-            _write(file, identity, list(_checked(stored, _points(stored, raw))), raw)
-            identity.require(stored)
-            Path(file.name).chmod(0o644)  # for whoever reads the gzip file; what is in it is data of that file
-            Path(file.name).replace(place)
-        except BaseException:
-            Path(file.name).unlink()
-            raise
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        made, raw = Path(scratch, "index"), Path(scratch, "points")
+        points = _points(stored, raw)
+        spans = list(_checked(stored, points))
+        with raw.open("rb") as windows, made.open("wb") as file:
+            _write(file, identity, spans, windows)
+        identity.require(stored)
+        made.replace(place)
     return place
 
 
@@ -223,7 +223,7 @@ _FOUND_HEADER: Final = struct.Struct("<5sBBQQIII")
 _FOUND: Final = struct.Struct("<QQBB")
 
 
-def _points(stored: Stored, raw: BinaryIO) -> list[_Found]:
+def _points(stored: Stored, raw: Path) -> list[_Found]:
     """Let indexed_gzip find the points; it writes its own kind of index into a scratch file."""
     try:
         library: Any = import_module("indexed_gzip")
@@ -234,7 +234,7 @@ def _points(stored: Stored, raw: BinaryIO) -> list[_Found]:
     try:
         with library.IndexedGzipFile(str(stored.path), spacing=_spacing(stored), readbuf_size=_READ) as file:
             file.build_full_index()
-            file.export_index(fileobj=raw)
+            file.export_index(str(raw))
     except (OSError, EOFError, library.ZranError) as error:
         for _ in _decoded(stored):
             pass  # a damaged file says so better
@@ -256,13 +256,14 @@ def _spacing(stored: Stored) -> int:
     return max(_SPACING, decoded * size // max(1, stored_part) // _MOST_POINTS)
 
 
-def _parsed(raw: BinaryIO) -> list[_Found]:
+def _parsed(raw: Path) -> list[_Found]:
     """Read the points of an index as indexed_gzip exports it; its header file describes the format."""
-    raw.seek(0)
-    *_, window_size, count = _FOUND_HEADER.unpack(raw.read(_FOUND_HEADER.size))
-    window_at = _FOUND_HEADER.size + count * _FOUND.size
+    with raw.open("rb") as file:
+        *_, window_size, count = _FOUND_HEADER.unpack(file.read(_FOUND_HEADER.size))
+        table = file.read(count * _FOUND.size)
+    window_at = _FOUND_HEADER.size + len(table)
     found = []
-    for offset, decoded, bits, has_window in _FOUND.iter_unpack(raw.read(count * _FOUND.size)):
+    for offset, decoded, bits, has_window in _FOUND.iter_unpack(table):
         found.append(_Found(offset, decoded, bits, window_at if has_window else None))
         window_at += window_size if has_window else 0
     return found

@@ -11,7 +11,7 @@ it is not in a compressed file. Memory holds a record and a piece, never more. K
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Final
 
 from taskgrid.errors import RecordTooLong
@@ -26,7 +26,7 @@ Pieces = Iterable[tuple[bytes, bool]]
 """Data in order, each piece with whether it lies before the slice's end."""
 
 
-def snapped(pieces: Pieces, records: Records, *, whole: bool) -> Iterator[bytes]:
+def snapped(pieces: Pieces, records: Records, *, whole: bool) -> Generator[bytes, None, None]:
     """Yield blocks that begin and end at boundaries; `whole` says that the data begins at one.
 
     Raises RecordTooLong.
