@@ -25,6 +25,8 @@ _END: Final = 0x177245385090  # its square root
 _MARK: Final = 48
 _CHECKED_MARK: Final = 80
 """Bits of a mark and the CRC after it."""
+_SHORTEST: Final = 14
+"""Bytes of a stream without blocks."""
 _LONGEST: Final = 1250 << 10
 """Stored bytes that a block of the largest kind may take, amply."""
 _WINDOW: Final = 128 << 10
@@ -58,12 +60,12 @@ class Bzip2Stream:
 
     def decode(self) -> Decoding:
         yield from ()
-        header = self._stored.read(self.offset, 4)
-        if header[:3] == b"BZh" and header[3:] in b"123456789" and len(header) == 4:
-            return Bzip2Block(self._stored, self.offset * 8 + 32, 0)
-        if b"BZh".startswith(header[:3]) and len(header) < 4:
+        begin = self._stored.read(self.offset, _SHORTEST)
+        if not (b"BZh".startswith(begin[:3]) and begin[3:4] in b"123456789"):
+            raise self._stored.damaged(self.offset, "No bzip2 stream begins here")
+        if len(begin) < _SHORTEST:
             raise self._stored.cut_short()
-        raise self._stored.damaged(self.offset, "No bzip2 stream begins here")
+        return Bzip2Block(self._stored, self.offset * 8 + 32, 0)
 
 
 class Bzip2Block:

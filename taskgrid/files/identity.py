@@ -65,7 +65,7 @@ class Identity(BaseModel):
                 hint="Plan the files again once nobody rewrites them; appending does no harm.",
                 path=str(stored.path),
             )
-        return found
+        return found if found.size == self.size else Identity.of(stored)
 
     def is_of(self, stored: Stored) -> bool:
         """Say whether an open file is this one, and has not grown."""

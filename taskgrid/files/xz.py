@@ -89,21 +89,24 @@ class XzBlock:
 
 
 class XzStream:
-    """One stream, decoded from its header to its footer."""
+    """One stream, decoded from its header to its footer: of a file that can't be entered anywhere else."""
 
-    def __init__(self, stored: Stored, offset: int) -> None:
-        self.offset = offset
+    offset = 0
+    """All of the file belongs to the slice that begins it, since no other finds a stream."""
+
+    def __init__(self, stored: Stored, at: int) -> None:
         self._stored = stored
+        self._at = at
 
     def decode(self) -> Decoding:
         decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY)
-        at = self.offset
+        at = self._at
         while not decoder.eof:
             data = self._stored.read(at, _READ) if decoder.needs_input else b""
             if decoder.needs_input and not data:
                 raise self._stored.cut_short()
             at += len(data)
-            decoded = _decoded(decoder, data, self._stored, self.offset)
+            decoded = _decoded(decoder, data, self._stored, self._at)
             if decoded:
                 yield decoded
         return self._after(at - len(decoder.unused_data))

@@ -110,7 +110,8 @@ PACKERS: dict[str, Callable[[bytes, int], bytes]] = {
     "bzip2": lambda data, _: bz2.compress(data, 1),
     "bzip2 streams": lambda data, size: b"".join(bz2.compress(part, 9) for part in parts(data, size)),
     "xz": lambda data, _: lzma.compress(data),
-    "xz streams": lambda data, size: (b"\0" * 8).join(lzma.compress(part) for part in parts(data, size)),
+    "xz streams": lambda data, size: b"".join(lzma.compress(part) for part in parts(data, size)),
+    "xz padded": lambda data, size: (b"\0" * 8).join(lzma.compress(part) for part in parts(data, size)),
     "zstd": lambda data, _: _checked_frame(data),
     "zstd frames": lambda data, size: b"".join(
         skippable(b"(\xb5/\xfd") + _checked_frame(part) for part in parts(data, size)
@@ -127,6 +128,6 @@ def unpacked(form: str, data: bytes) -> bytes:
     if form.startswith("bzip2"):
         return bz2.decompress(data)
     if form.startswith("xz"):
-        return lzma.decompress(data)
+        return lzma.decompress(re.sub(rb"YZ(\0{4})+", b"YZ", data))  # it does not know of padding
     decoded: bytes = zstd.decompress(data)
     return decoded
