@@ -11,6 +11,7 @@ Specification", 2016.)
 from __future__ import annotations
 
 import bz2
+from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
@@ -87,9 +88,9 @@ class Bzip2Block:
             return self._stream_end(checksum)
         if mark != _BLOCK:
             raise self._stored.damaged(self.offset, "No bzip2 block begins here")
-        data, end = self._decoded(checksum)
-        for at in range(0, len(data), PIECE):
-            yield data[at : at + PIECE]
+        pieces, end = self._decoded(checksum)
+        while pieces:
+            yield pieces.popleft()
         return Bzip2Block(self._stored, end, None if self._checksum is None else _joined(self._checksum, checksum))
 
     def _stream_end(self, checksum: int) -> Bzip2Stream | None:
@@ -98,17 +99,13 @@ class Bzip2Block:
         offset = (self._bit + _CHECKED_MARK + 7) // 8
         return Bzip2Stream(self._stored, offset) if self._stored.read(offset, 1) else None
 
-    def _decoded(self, checksum: int) -> tuple[bytes, int]:
-        """Return the block's data and the bit at which it ends."""
+    def _decoded(self, checksum: int) -> tuple[deque[bytes], int]:
+        """Return the block's data, up to 45 MB, and the bit at which it ends."""
         beyond = self._bit + _LONGEST * 8
         for end in _marks(self._stored, self._bit + _CHECKED_MARK, beyond, (_BLOCK, _END)):
-            decoder = bz2.BZ2Decompressor()
-            try:
-                data = decoder.decompress(self._as_stream(end, checksum))
-            except (OSError, ValueError):  # not its end, or it is damaged
-                continue
-            if decoder.eof:
-                return data, end
+            pieces = _pieces(self._as_stream(end, checksum))
+            if pieces is not None:
+                return pieces, end
         raise self._no_end(beyond)
 
     def _as_stream(self, end: int, checksum: int) -> bytes:
@@ -125,6 +122,21 @@ class Bzip2Block:
         ):
             return self._stored.cut_short()
         return self._stored.damaged(self.offset, "This bzip2 block's checksum does not hold")
+
+
+def _pieces(stream: bytes) -> deque[bytes] | None:
+    """Decode a stream; None if it is not sound and complete."""
+    decoder = bz2.BZ2Decompressor()
+    pieces: deque[bytes] = deque()
+    try:
+        while not decoder.eof:
+            if decoder.needs_input and not stream:
+                return None
+            pieces.append(decoder.decompress(stream, PIECE))
+            stream = b""
+    except (OSError, ValueError):
+        return None
+    return pieces
 
 
 def _joined(stream: int, block: int) -> int:

@@ -139,12 +139,11 @@ class _Walk:
 def _entry(archive: Archive, start: int, end: int) -> Unit | None:
     """Return the first unit that begins in [start, end), None if there is none."""
     for unit in archive.candidates(start, end):
-        sure = _is_unit(unit, archive.span)
-        if sure:
+        confirmed = _is_unit(unit, archive.span)
+        if confirmed is None:
+            return _walked(archive, start, end, doubtful=unit)
+        if confirmed:
             return unit
-        if sure is None:
-            found, known = _walked(archive, start)
-            return unit if not known else found if found is not None and found.offset < end else None
     return None
 
 
@@ -166,8 +165,11 @@ def _is_unit(candidate: Unit, span: int) -> bool | None:
     return True
 
 
-def _walked(archive: Archive, start: int) -> tuple[Unit | None, bool]:
-    """Return the first unit at or after a stored byte, and whether the chain up to there is sound."""
+def _walked(archive: Archive, start: int, end: int, *, doubtful: Unit) -> Unit | None:
+    """Return the first unit in [start, end) of the chain from the file's beginning.
+
+    If that is damaged on the way, the doubtful one will do: another slice reports the damage.
+    """
     unit: Unit | None = archive.first()
     try:
         while unit is not None and unit.offset < start:
@@ -175,5 +177,5 @@ def _walked(archive: Archive, start: int) -> tuple[Unit | None, bool]:
                 pass
             unit = decoding.following
     except FileDamaged:
-        return None, False
-    return unit, True
+        return doubtful
+    return unit if unit is not None and unit.offset < end else None

@@ -18,7 +18,7 @@ DATA = b"".join(b"%d %s\n" % (number * number, b"x" * (number % 40)) for number 
 
 
 def _file(folder: Path, form: str, data: bytes) -> Path:
-    path = folder / f"packed{SUFFIXES[form.split()[0]]}"
+    path = folder / f"packed{SUFFIXES[form.split(maxsplit=1)[0]]}"
     path.write_bytes(data)
     return path
 
@@ -79,7 +79,12 @@ def test_what_a_cut_gzip_file_still_holds_is_given_out(tmp_path: Path) -> None:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
-@given(form=st.sampled_from(COMPRESSED), where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), split=st.integers(60, 900))
+@given(
+    form=st.sampled_from(COMPRESSED),
+    where=st.floats(0, 1, exclude_max=True),
+    bit=st.integers(0, 7),
+    split=st.integers(60, 900),
+)
 def test_a_flipped_bit_changes_no_record(tmp_path: Path, form: str, where: float, bit: int, split: int) -> None:
     """Every record that comes is one that was written; if any is missing, a slice says so."""
     packed = bytearray(PACKERS[form](DATA, 900))

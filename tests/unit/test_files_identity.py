@@ -56,7 +56,7 @@ def test_a_file_that_changes_while_it_is_read_fails(path: Path, data: bytes) -> 
 
 def test_damage_that_comes_of_a_rewrite_is_called_a_change(tmp_path: Path) -> None:
     """Bytes of two files in one stream can't be decoded; the cause is the rewrite."""
-    import gzip  # noqa: PLC0415
+    import gzip
 
     path = tmp_path / "a.gz"
     path.write_bytes(b"".join(gzip.compress(os.urandom(50_000).hex().encode() + b"\n") for _ in range(20)))
