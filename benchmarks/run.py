@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import group_depth
+import group_files
 import group_hosts
 import group_idle
 import group_memory
@@ -53,6 +54,7 @@ def groups(options: argparse.Namespace) -> dict[str, Callable[[], Iterable[Figur
         "hosts": lambda: group_hosts.measure(full=full),
         "security": lambda: group_security.measure(full=full, rounds=rounds),
         "slots": lambda: group_slots.measure(full=full),
+        "files": lambda: group_files.measure(full=full, rounds=rounds),
         "idle": group_idle.measure,
         "start": lambda: group_start.measure(rounds=rounds),
     }

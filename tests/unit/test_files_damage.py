@@ -39,7 +39,7 @@ def _is_run_of(records: list[bytes], whole: list[bytes]) -> bool:
 
 @pytest.mark.parametrize("form", COMPRESSED)
 def test_a_file_cut_short_anywhere_is_reported(tmp_path: Path, form: str) -> None:
-    """At whatever byte it ends: right records from its beginning, then an error, unless what is left is a whole file."""
+    """At whatever byte it ends: right records, then an error, unless what is left is a whole file."""
     packed = PACKERS[form](DATA, 900)
     whole = records_in(DATA)
     for size in range(1, len(packed)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import random
 import sys
-from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -57,7 +57,7 @@ def test_what_can_be_entered_in_its_middle_is_cut(tmp_path: Path, form: str, cou
     pieces = list(plan(path, size // 7 + 1))
     assert len(pieces) == count
     assert (pieces[0].start, pieces[-1].end) == (0, size)
-    assert all(one.end == other.start for one, other in zip(pieces, pieces[1:], strict=False))
+    assert all(one.end == other.start for one, other in pairwise(pieces))
     assert [(piece.start, piece.end) for piece in plan(path, "none")] == [(0, size)]
     assert [(piece.start, piece.end) for piece in plan(path)] == [(0, size)]
 
@@ -159,11 +159,10 @@ def test_damage_inside_an_indexed_file_harms_the_slices_around_it(tmp_path: Path
 
 
 @pytest.fixture
-def bare(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """Be a Python without the extra `files`."""
     for name in ("isal", "isal.isal_zlib", "backports", "backports.zstd", "compression.zstd", "indexed_gzip"):
         monkeypatch.setitem(sys.modules, name, None)
-    yield
 
 
 @pytest.mark.usefixtures("bare")
