@@ -17,7 +17,7 @@ LADDER = (
     {"journal"},
     {"transport"},
     {"client", "master", "worker"},
-    {"testing"},
+    {"testing", "merging"},
     {"logs", "files", "integrations"},
     {"cli", "web"},
 )
