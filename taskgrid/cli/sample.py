@@ -16,9 +16,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from pathlib import Path
 from random import Random
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from taskgrid.logs.summary import AccessSummary, Tally
+from taskgrid.logs import AccessSummary, Tally
 
 _FIRST_HOUR: Final = datetime(2026, 3, 2, tzinfo=UTC)
 _CLIENTS: Final = 1500
@@ -68,6 +68,8 @@ class Hit(NamedTuple):
     path: str
     status: int
     size: int
+    referrer: str
+    agent: str
 
 
 def write_sample(folder: Path, files: int, bytes_total: int, seed: int) -> AccessSummary:
@@ -111,13 +113,11 @@ def _text(hour: datetime, came: Sequence[bytes], saw: Sequence[Hit], bad: Sequen
 
 def _truth(hour: datetime, came: Sequence[bytes], saw: Sequence[Hit], bad: int) -> AccessSummary:
     picked = Counter(saw)
-    statuses: Counter[int] = Counter()
-    methods: Counter[str] = Counter()
-    paths: Counter[str] = Counter()
+    statuses, methods, paths = (_counted(picked, name) for name in ("status", "method", "path"))
+    errors: Counter[str] = Counter()
     for hit, times in picked.items():
-        statuses[hit.status] += times
-        methods[hit.method] += times
-        paths[hit.path] += times
+        if hit.status >= 400:
+            errors[f"{hit.status} {hit.path}"] += times
     return AccessSummary(
         files=1,
         lines=len(saw) + bad,
@@ -128,7 +128,17 @@ def _truth(hour: datetime, came: Sequence[bytes], saw: Sequence[Hit], bad: int) 
         paths=Tally(counts=paths),
         clients=Tally(counts={client.decode(): times for client, times in Counter(came).items()}),
         hours=Tally(counts={hour.strftime("%Y-%m-%dT%H+0000"): len(saw)}),
+        agents=Tally(counts=_counted(picked, "agent")),
+        referrers=Tally(counts=_counted(picked, "referrer")),
+        errors=Tally(counts=errors),
     )
+
+
+def _counted(picked: Counter[Hit], name: str) -> Counter[Any]:
+    found: Counter[Any] = Counter()
+    for hit, times in picked.items():
+        found[getattr(hit, name)] += times
+    return found
 
 
 def _popularity(count: int) -> list[float]:
@@ -179,4 +189,4 @@ def _hit(random: Random, path: str) -> Hit:
     if status == 408:  # nothing was asked in time
         request = method = path = "-"
     text = f'"{request}" {status} {size or "-"} "{referer}" "{agent}"\n'
-    return Hit(text.encode(), method, path, status, size)
+    return Hit(text.encode(), method, path, status, size, referer, agent)

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
 
-from taskgrid.logs.summary import AccessSummary, Tally
+from taskgrid.logs.summary import AccessSummary
+from taskgrid.merging import Tally
 
 __all__: list[str] = []  # made for people who look, not for workers to offer
 
@@ -25,6 +26,9 @@ def render(summary: AccessSummary, *, top: int = 10) -> str:
         _tally("Methods", summary.methods, top),
         _tally("Paths", summary.paths, top),
         _tally("Clients", summary.clients, top),
+        _tally("Errors", summary.errors, top),
+        _tally("Agents", summary.agents, top),
+        _tally("Referrers", summary.referrers, top),
         _hours(summary.hours),
     )
     return "\n\n".join(section for section in sections if section)

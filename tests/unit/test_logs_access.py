@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from taskgrid.logs import AccessSummary, access, access_summary
-from taskgrid.logs.access import blocks
+from taskgrid.logs.reading import blocks
 
 LINE = b'203.0.113.7 - - [17/May/2015:10:05:03 +0000] "GET /a HTTP/1.1" 200 512 "-" "curl"\n'
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskgrid.logs import AccessSummary, Tally, summary
+from taskgrid.logs import AccessSummary, Tally
 from taskgrid.logs.report import render, size
+from taskgrid.merging import tally
 
 COUNTS = st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.integers(1, 50), max_size=12)
 TALLIES = st.builds(Tally, counts=COUNTS, missed=st.integers(0, 5))
@@ -50,7 +51,7 @@ def test_merging_many_names_takes_bounded_memory(parts: list[dict[str, int]]) ->
     for part in parts:
         true.update(part)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(summary, "MERGED_NAMES", 8)
+        patched.setattr(tally, "MERGED_NAMES", 8)
         merged = Tally.merge(Tally(counts=part) for part in parts)
     assert len(merged.counts) <= 8
     for name, count in true.items():
