@@ -57,10 +57,10 @@ class Programs:
             time.sleep(0.01)
         return master
 
-    def start_worker(self, slots: int) -> subprocess.Popen[bytes]:
-        """Start a worker for the benchmarks' functions."""
+    def start_worker(self, slots: int, functions: str = "bench_tasks") -> subprocess.Popen[bytes]:
+        """Start a worker for the functions of a module, the benchmarks' own unless another is named."""
         own = ["--server", self.server, "--key-file", str(self.key_file), "--slots", str(slots)]
-        return self._run("worker", *own, "--functions", "bench_tasks", "--path", str(HERE))
+        return self._run("worker", *own, "--functions", functions, "--path", str(HERE))
 
     def stop(self, program: subprocess.Popen[bytes]) -> None:
         """End one as an operator does, and let it finish."""

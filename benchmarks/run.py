@@ -27,6 +27,7 @@ import group_depth
 import group_files
 import group_hosts
 import group_idle
+import group_logs
 import group_memory
 import group_restart
 import group_security
@@ -56,6 +57,7 @@ def groups(options: argparse.Namespace) -> dict[str, Callable[[], Iterable[Figur
         "slots": lambda: group_slots.measure(full=full),
         "files": lambda: group_files.measure(full=full, rounds=rounds),
         "idle": group_idle.measure,
+        "logs": lambda: group_logs.measure(full=full, rounds=rounds, peers_python=options.peers_python),
         "start": lambda: group_start.measure(rounds=rounds),
     }
 

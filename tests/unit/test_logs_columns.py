@@ -248,6 +248,13 @@ def test_long_requests_are_read_however_long(length: int) -> None:
     assert counted(block)["good"] == 6
 
 
+def test_a_request_at_the_end_of_a_block_cannot_pass_for_its_status() -> None:
+    """What would be fetched from beyond the block is not taken from before."""
+    line = COMMON[: COMMON.index(b'"')].replace(b"frank", b"-") + b'" 404 1 " 200 5\n'
+    assert counted(COMBINED + line, "vectors") == counted(COMBINED + line, "exact")
+    assert counted(line)["statuses"] == {b"200": 1}
+
+
 def test_most_lines_are_read_the_vectorised_way() -> None:
     """Agreement is no use if everything is handed on."""
     vectors = columns.vectorised()
