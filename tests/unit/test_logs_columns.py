@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskgrid.logs import columns, marks
