@@ -18,6 +18,7 @@ from functools import cache, lru_cache
 from types import ModuleType
 from typing import Final, NamedTuple, Protocol
 
+from taskgrid.logs.memory import keep_freed_memory
 from taskgrid.logs.patterns import DIGITS, HOUR, ZONE, access
 
 __all__: list[str] = []  # made for other modules, not for workers to offer
@@ -119,6 +120,7 @@ def vectorised() -> ModuleType | None:
         from taskgrid.logs import vectors  # noqa: PLC0415  # a fifth of a second, which only reading is worth
     except ImportError:  # no numpy, one before its second major version, or no pyarrow
         return None
+    keep_freed_memory()
     return vectors
 
 

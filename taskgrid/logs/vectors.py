@@ -18,6 +18,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -271,7 +272,15 @@ def _counted(block: bytes, first: Positions, stop: Positions) -> Mapping[bytes, 
     # An array of all texts and of all between them, over the block itself: no text is made of more than the distinct.
     every = pa.Array.from_buffers(pa.binary(), len(bounds) - 1, [None, pa.py_buffer(bounds), pa.py_buffer(block)])
     found = every.take(pa.array(np.arange(0, len(bounds) - 1, 2, dtype=np.int32))).value_counts()
-    return dict(zip(found.field(0).to_pylist(), found.field(1).to_pylist(), strict=True))
+    return dict(zip(_texts(found.field(0)), found.field(1).to_numpy().tolist(), strict=True))
+
+
+def _texts(array: Any) -> list[bytes]:
+    """Return an array's texts: Arrow's own way makes two objects of each."""
+    _, offsets, texts = array.buffers()
+    bounds = np.frombuffer(offsets, np.int32)[array.offset : array.offset + len(array) + 1].tolist()
+    raw = texts.to_pybytes() if texts is not None else b""
+    return [raw[start:stop] for start, stop in pairwise(bounds)]
 
 
 def _first_words(clients: Mapping[bytes, int]) -> Mapping[bytes, int]:
