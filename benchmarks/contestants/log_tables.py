@@ -1,10 +1,11 @@
 """Table engines on access logs, on two threads: what a user would write.
 
-    python log_tables.py polars|duckdb count|grep|summary WORD FILE...
+    python log_tables.py polars|duckdb count|match|grep|summary WORD FILE...
 
 A log is read as a table whose columns are separated by spaces and may be quoted, which is the fastest
 that these have for it, and not the log's own rule: an escaped quote, or a damaged line, shifts columns
-or is dropped. To search, each line is one column.
+or is dropped. `match` counts too, by a regular expression on lines that are one column each; so does
+searching, and a summary by Polars.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import stopwatch  # the folder above is put on the path first
 
 _COLUMNS = [f"c{number}" for number in range(10)]
 """Client, identity, user, two of the time, request, status, size, referrer, agent."""
+_STATUS = r'^\S+ \S+ [^\[]*\[[^\]]+\] "(?:[^"\\]|\\.)*" (\d{3}) '
 _LINE = (
     r'^(?<client>\S+) \S+ [^\[]*\[(?<time>[^\]]+)\] "(?<request>(?:[^"\\]|\\.)*)" (?<status>\d{3}) (?<size>\d+|-)'
     r'(?: "(?<referrer>(?:[^"\\]|\\.)*)" "(?<agent>(?:[^"\\]|\\.)*)")?'
@@ -45,14 +47,16 @@ def with_polars(name: str, word: str, files: list[str]) -> object:
     def counts(table: Any, column: Any) -> dict[str, int]:
         return dict(table.group_by(column.alias("k")).len().collect(engine="streaming").iter_rows())
 
+    lines = scanned("\x01", None, ["line"])
+    if name == "match":
+        return _without_none(counts(lines, pl.col("line").str.extract(_STATUS)))
     if name == "grep":
-        lines = scanned("\x01", None, ["line"])
         hits = lines.filter(pl.col("line").str.contains(word, literal=True)).select(pl.len())
         return hits.collect(engine="streaming").item()
     table = scanned(" ", '"', _COLUMNS)
     if name == "count":
         return counts(table, pl.col("c6"))
-    return _by_pattern(pl, scanned("\x01", None, ["line"]))
+    return _by_pattern(pl, lines)
 
 
 def _by_pattern(pl: Any, lines: Any) -> object:
@@ -74,12 +78,12 @@ def with_duckdb(name: str, word: str, files: list[str]) -> object:
         stopwatch.not_installed()
     engine = duckdb.connect()
     engine.execute("set threads=2")
-    columns = ["line"] if name == "grep" else _COLUMNS
+    columns = ["line"] if name in {"grep", "match"} else _COLUMNS
     kinds = ", ".join(f"'{column}': 'VARCHAR'" for column in columns)
-    split = "delim='\x01', quote='', escape=''" if name == "grep" else "delim=' ', quote='\"', escape='\\'"
+    split = "delim='\x01', quote='', escape=''" if len(columns) == 1 else "delim=' ', quote='\"', escape='\\'"
     table = (
         f"read_csv({files!r}, header=false, auto_detect=false, columns={{{kinds}}}, {split}, "
-        "ignore_errors=true, null_padding=true, strict_mode=false)"
+        "ignore_errors=true, strict_mode=false)"
     )
 
     def counts(expression: str) -> dict[str, int]:
@@ -88,12 +92,19 @@ def with_duckdb(name: str, word: str, files: list[str]) -> object:
     if name == "grep":
         (row,) = engine.execute(f"select count(*) from {table} where contains(line, '{word}')").fetchall()
         return row[0]
+    if name == "match":
+        return _without_none(counts(f"regexp_extract(line, '{_STATUS}', 1)"))
     if name == "count":
         return counts("c6")
     found = [counts(column) for column in ("c6", "c9", "c8", "c0")]
     paths = counts("split_part(c5, ' ', 2)")
     (size,) = engine.execute(f"select sum(try_cast(c7 as bigint)) from {table}").fetchall()
     return [sum(found[0].values()), int(size[0]), found[0], _top(paths)]
+
+
+def _without_none(counts: dict[str, int]) -> dict[str, int]:
+    """Leave out the lines that did not match."""
+    return {value: count for value, count in counts.items() if value}
 
 
 def _top(paths: dict[str, int]) -> list[tuple[str, int]]:

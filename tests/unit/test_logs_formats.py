@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskgrid.errors import UsageError
@@ -121,6 +121,7 @@ def test_what_a_good_line_lacks_is_absent() -> None:
     assert found.values.counts == {"curl": 1}
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([*SAMPLES.values(), "junk", ""]), max_size=12), st.data())
 def test_counts_add_up_whatever_the_split(lines: list[str], data: st.DataObject) -> None:
     """Blocks of any cut between lines, and parts merged in any order, give the same counts."""

@@ -75,6 +75,7 @@ def test_a_block_is_searched_as_if_each_line_were_asked(lines: list[bytes], patt
     assert (found.hits, found.lines) == (len(expected), len(lines))
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_matches_add_up_whatever_the_split(data: st.DataObject) -> None:
     """Blocks of their own, merged in any order, give what one search gives; the first of them stay."""

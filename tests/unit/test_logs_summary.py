@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskgrid.logs import AccessSummary, Tally
@@ -25,6 +25,7 @@ SUMMARIES = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(SUMMARIES, SUMMARIES, SUMMARIES)
 def test_adding_is_associative_commutative_and_has_a_zero(a: AccessSummary, b: AccessSummary, c: AccessSummary) -> None:
     """Merges may follow any tree: the sum is the same."""
@@ -33,6 +34,7 @@ def test_adding_is_associative_commutative_and_has_a_zero(a: AccessSummary, b: A
     assert AccessSummary.merge(()) == AccessSummary()
 
 
+@settings(deadline=None)
 @given(st.lists(COUNTS, min_size=1, max_size=6), st.integers(1, 6))
 def test_true_counts_stay_within_what_is_said_to_be_missed(parts: list[dict[str, int]], names: int) -> None:
     """Trimmed tallies merge, and their bound holds for kept and for dropped names alike."""
@@ -44,6 +46,7 @@ def test_true_counts_stay_within_what_is_said_to_be_missed(parts: list[dict[str,
         assert merged.counts.get(name, 0) <= count <= merged.counts.get(name, 0) + merged.missed
 
 
+@settings(deadline=None)
 @given(st.lists(COUNTS, min_size=1, max_size=6))
 def test_merging_many_names_takes_bounded_memory(parts: list[dict[str, int]]) -> None:
     """Beyond the bound the smaller half goes, and the bound on counts still holds."""

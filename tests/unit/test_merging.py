@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskgrid.errors import UsageError
@@ -46,6 +46,7 @@ def test_the_answer_does_not_depend_on_the_split(
     assert expected + kind() == expected
 
 
+@settings(deadline=None)
 @given(NUMBERS)
 def test_a_sum_is_the_exact_one_rounded_once(values: list[float]) -> None:
     """As fractions have it, whatever cancels."""
@@ -62,6 +63,7 @@ def test_a_sum_is_the_exact_one_rounded_once(values: list[float]) -> None:
     assert (found.least, found.most) == ((float(min(values)), float(max(values))) if values else (None, None))
 
 
+@settings(deadline=None)
 @given(NUMBERS.filter(len), st.floats(0, 1))
 def test_a_quantile_is_within_a_hundredth_of_the_true_one(values: list[float], share: float) -> None:
     """Each given value is at most 1/128 from the one at that rank; the ends are exact."""
