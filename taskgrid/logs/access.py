@@ -1,6 +1,6 @@
 """Turns the lines of an access log into its summary, in memory that does not grow with the log.
 
-Knows how counted columns become a summary; what a line is, `patterns` knows.
+Knows how counted columns become a summary; what a line is, `taskgrid.lines` knows.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from taskgrid.logs.columns import Columns
+from taskgrid.lines.columns import Columns
 from taskgrid.logs.fields import text, value_of
 from taskgrid.logs.reading import Block, whole_lines
 from taskgrid.logs.summary import AccessSummary

@@ -22,9 +22,9 @@ from typing import Any, Final, NamedTuple, Protocol
 from pydantic_core import from_json, to_json
 
 from taskgrid.errors import UsageError
-from taskgrid.logs.columns import read_columns
+from taskgrid.lines.columns import read_columns
+from taskgrid.lines.patterns import COLUMNS, access
 from taskgrid.logs.fields import PARTS
-from taskgrid.logs.patterns import COLUMNS, access
 
 __all__: list[str] = []  # made for other modules, not for workers to offer
 

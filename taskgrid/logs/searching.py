@@ -19,6 +19,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from taskgrid.errors import UsageError
+from taskgrid.lines.columns import lines_in
 from taskgrid.logs.fields import text
 from taskgrid.logs.reading import Block, whole_lines
 
@@ -96,7 +97,7 @@ def grep(
                 found.append(
                     Match(source=source, offset=offset + start, line=text(block[start:end].removesuffix(b"\r")))
                 )
-        lines += block.count(b"\n")
+        lines += lines_in(block)
         offset += len(block)
     return Matches(lines=lines, hits=hits, limit=limit, found=tuple(found))
 

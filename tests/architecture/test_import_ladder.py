@@ -17,7 +17,7 @@ LADDER = (
     {"journal"},
     {"transport"},
     {"client", "master", "worker"},
-    {"testing", "merging"},
+    {"testing", "merging", "lines"},
     {"logs", "files", "integrations"},
     {"cli", "web"},
 )
@@ -32,6 +32,9 @@ KEPT_IN = {
     "multiprocessing.managers": {"transport"},
     "sqlite3": {"journal", "master"},  # the stock port's queues have a file of their own
     "cryptography": {"transport"},
+    "numpy": {"lines"},  # an extra, as the next two: no room that a worker imports as a whole may need one
+    "pyarrow": {"lines"},
+    "datasketches": {"merging"},
 }
 
 

@@ -15,8 +15,6 @@ import numpy as np
 from numpy import bitwise_count  # since numpy 2
 from numpy.typing import NDArray
 
-__all__: list[str] = []  # made for other modules, not for workers to offer
-
 Positions = NDArray[np.int64]
 Words = NDArray[np.uint64]
 
@@ -95,6 +93,14 @@ class Marks:
             if not len(looking):
                 break
         return found
+
+
+def newlines_in(block: bytes) -> int:
+    """Count them, at several times the rate of `bytes.count`."""
+    data = np.frombuffer(block, np.uint8)
+    return sum(
+        int(np.count_nonzero(np.equal(data[start : start + PIECE], _NEWLINE))) for start in range(0, len(data), PIECE)
+    )
 
 
 def lowest(words: Words) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from contextlib import ExitStack
 from unittest.mock import patch
@@ -10,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskgrid.logs import columns, marks
-from taskgrid.logs.columns import Columns
+from taskgrid.functions.offers import Offers
+from taskgrid.lines import columns, marks
+from taskgrid.lines.columns import Columns
+from taskgrid.lines.patterns import COLUMNS
 from taskgrid.logs.formats import FORMATS, split
-from taskgrid.logs.patterns import COLUMNS
 
 COMBINED = (
     b'203.0.113.7 - - [17/May/2015:10:05:03 +0000] "GET /a?b=c HTTP/1.1" 200 512 "http://x/" "Mozilla/5.0 (X11)"\n'
@@ -115,6 +117,22 @@ def read_by_line(block: bytes, column: str) -> Counter[bytes]:
     records = (FORMATS["access"].read(line) for line in split(block))
     values = (record[column] for record in records if record is not None)
     return Counter(value for value in values if value is not None)
+
+
+def test_without_the_extra_the_slower_ways_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host without numpy reads the same, and its worker starts."""
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    for name in [name for name in sys.modules if name.startswith("taskgrid.lines.") and name != columns.__name__]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr("taskgrid.lines.vectors", raising=False)
+    columns.vectorised.cache_clear()
+    try:
+        assert columns.vectorised() is None
+        assert columns.lines_in(COMBINED * 2) == 2
+        assert counted(COMBINED * 2) == counted(COMBINED * 2, "exact")
+        assert Offers.of(["taskgrid.logs"]).names()
+    finally:
+        columns.vectorised.cache_clear()
 
 
 def test_the_vectorised_way_is_tested_here() -> None:

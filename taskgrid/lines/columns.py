@@ -1,4 +1,4 @@
-r"""Counts the columns of access log lines, a block at a time: the fast part of `taskgrid.logs`.
+r"""Counts the columns of access log lines, a block at a time: the door of `taskgrid.lines`.
 
 `patterns.access` defines what a line is; it is also slow. So a quick way reads the lines it is sure
 of and hands the rest, as they are, to the exact way: the same counts, by test. With numpy (the
@@ -18,10 +18,8 @@ from functools import cache, lru_cache
 from types import ModuleType
 from typing import Final, NamedTuple, Protocol
 
-from taskgrid.logs.memory import keep_freed_memory
-from taskgrid.logs.patterns import DIGITS, HOUR, ZONE, access
-
-__all__: list[str] = []  # made for other modules, not for workers to offer
+from taskgrid.lines.memory import keep_freed_memory
+from taskgrid.lines.patterns import DIGITS, HOUR, ZONE, access
 
 SUMMARY: Final = frozenset({"client", "hour", "request", "status", "bytes", "referrer", "agent"})
 """The columns that a summary counts. `hour` is the hour and zone of the time, as `17/May/2015:10+0000`."""
@@ -113,11 +111,20 @@ def read_columns(block: bytes, columns: Collection[str], *, host: bool = False) 
     return Read(count, parts)
 
 
+def lines_in(block: bytes) -> int:
+    """Return how many newlines a block has."""
+    if vectorised() is None:
+        return block.count(b"\n")
+    from taskgrid.lines.marks import newlines_in  # noqa: PLC0415  # imports numpy
+
+    return newlines_in(block)
+
+
 @cache
 def vectorised() -> ModuleType | None:
     """Return the vectorised way, if what it needs is here: the `logs` extra."""
     try:
-        from taskgrid.logs import vectors  # noqa: PLC0415  # a fifth of a second, which only reading is worth
+        from taskgrid.lines import vectors  # noqa: PLC0415  # a fifth of a second, which only reading is worth
     except ImportError:  # no numpy, one before its second major version, or no pyarrow
         return None
     keep_freed_memory()

@@ -10,8 +10,6 @@ from __future__ import annotations
 import ctypes
 from typing import Final
 
-__all__: list[str] = []  # made for other modules, not for workers to offer
-
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Of mallopt(3): what may lie free at the heap's end, and from where on a block is no part of the heap."""
 _KEPT: Final = 64 << 20

@@ -25,10 +25,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from taskgrid.logs.marks import Marks, Positions, Words, lowest
-from taskgrid.logs.patterns import HOUR, ZONE
-
-__all__: list[str] = []  # made for other modules, not for workers to offer
+from taskgrid.lines.marks import Marks, Positions, Words, lowest
+from taskgrid.lines.patterns import HOUR, ZONE
 
 COLUMNS: Final = frozenset({"client", "time", "hour", "request", "status", "bytes", "referrer", "agent"})
 """What can be read this way."""

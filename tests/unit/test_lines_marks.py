@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskgrid.logs import marks
-from taskgrid.logs.marks import Marks
+from taskgrid.lines import marks
+from taskgrid.lines.marks import Marks
 
 BLOCKS = st.lists(
     st.sampled_from([b"\n", b'"', b"\\", b"\n\n\n", b"x", b"x" * 7, b"x" * 60, b"x" * 130, b"\xa2\x8a\xdc"]),

@@ -13,8 +13,6 @@ from collections.abc import Collection
 from functools import lru_cache
 from typing import Final
 
-__all__: list[str] = []  # made for other modules, not for workers to offer
-
 DIGITS: Final = 18
 """Digits of a size at most: no file is larger, and nobody's totals overflow."""
 HOUR: Final = rb"(?:0[1-9]|[12]\d|3[01])/(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)/\d{4}:(?:[01]\d|2[0-3])"
