@@ -149,12 +149,12 @@ def _try_again(job: Job, record: Reported, again: SecondTry) -> None:
 def after(past: Past, again: SecondTry) -> Past:
     """Return a past with one more failed attempt."""
     attempts = past.attempts + 1
-    past = past.noting(f"attempt {attempts}: {again.cause}: {again.summary}")
+    history = past.with_line(f"attempt {attempts}: {again.cause}: {again.summary}")
     if again.not_on:
-        return past._replace(attempts=attempts, not_on=again.not_on)
+        return past._replace(attempts=attempts, not_on=again.not_on, history=history)
     if again.cause in (Cause.CRASH, Cause.MEMORY):
-        return past._replace(attempts=attempts, crashes=past.crashes + 1, alone=True)
-    return past._replace(attempts=attempts, errors=past.errors + 1)
+        return past._replace(attempts=attempts, crashes=past.crashes + 1, alone=True, history=history)
+    return past._replace(attempts=attempts, errors=past.errors + 1, history=history)
 
 
 def _finish(job: Job, runs: list[Run] | tuple[Run, ...], event: TaskEvent) -> None:

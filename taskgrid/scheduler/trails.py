@@ -1,7 +1,8 @@
 """What must be remembered of tasks that did not just run and end: floors, counts, histories, backoffs.
 
-Every task of a job may come to have a past, so a trail is 17 bytes in columns: where it stands in its
-page of 256 tasks, its floor, the number of its past, and when it is due. Tasks whose attempts went alike
+Every task of a job may come to have a past, so a trail is 10 bytes in columns: its floor, the number of its
+past, and when it is due. Floors are counted from the epoch of the job's first one; one of another epoch makes its
+page's column wide, and is told from those by being far greater. Tasks whose attempts went alike
 share one `Past`. How many different ones a job keeps in full is bounded: beyond that a history is
 cut to its newest line without the error's words, which the journal has. Knows nothing of states.
 """
@@ -10,21 +11,33 @@ from __future__ import annotations
 
 import heapq
 import math
-import sys
 from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from io import BytesIO
 from typing import Final, NamedTuple
 
 from taskgrid.model import Run, Token
+from taskgrid.scheduler.pages import (
+    BITS,
+    DUES,
+    FLOORS,
+    NEVER,
+    PASTS,
+    SIZE,
+    Page,
+    filled,
+    loaded,
+    packed,
+    stored,
+)
 from taskgrid.scheduler.runs import as_runs
 
-_BITS: Final = 8
-_SIZE: Final = 1 << _BITS
 _TICKS: Final = 100
 """A second has so many of the units in which backoffs are kept, counted from the job's creation."""
 _LAST_TICK: Final = (1 << 32) - 1
+_LAST_COUNTER: Final = (1 << 32) - 1
 _MOST_IN_FULL: Final = 1000
 _MOST_LINES: Final = 8
 _COUNTER_BITS: Final = 40
@@ -46,9 +59,9 @@ class Past(NamedTuple):
     isolated: bool = False
     """Lease it alone on its worker: one that had it alone in its bundle was lost."""
 
-    def noting(self, line: str) -> Past:
-        """Return it with one more line of history; the oldest fall away."""
-        return self._replace(history=(*self.history, line)[-_MOST_LINES:])
+    def with_line(self, line: str) -> tuple[str, ...]:
+        """Return its history with one more line; the oldest fall away."""
+        return (*self.history, line)[-_MOST_LINES:]
 
 
 NO_PAST: Final = Past()
@@ -57,47 +70,6 @@ NO_PAST: Final = Past()
 def rank(token: Token) -> int:
     """Return a number that orders tokens as their epochs and counters do; 0 is below all."""
     return token.epoch << _COUNTER_BITS | token.counter
-
-
-class _Page:
-    """The trails of up to 256 neighbours, in columns sorted by `offsets`."""
-
-    __slots__ = ("dues", "floors", "offsets", "pasts", "rings_at")
-
-    def __init__(self) -> None:
-        self.offsets = bytearray()
-        self.floors = array("Q")
-        self.pasts = array("I")
-        self.dues = array("I")
-        self.rings_at = _LAST_TICK + 1
-
-    def span(self, start: int, stop: int) -> tuple[int, int]:
-        """Return from and up to where the columns have these offsets."""
-        return bisect_left(self.offsets, start), bisect_left(self.offsets, stop)
-
-    def replace(self, low: int, high: int, new: _Page) -> None:
-        """Put the columns of another page in place of a part of these."""
-        self.offsets[low:high] = new.offsets
-        self.floors[low:high] = new.floors
-        self.pasts[low:high] = new.pasts
-        self.dues[low:high] = new.dues
-
-    def fit(self) -> None:
-        """Give back the room to grow, of which a full page has no use."""
-        if len(self.offsets) == _SIZE:
-            self.offsets = bytearray(bytes(self.offsets))
-            self.floors, self.pasts, self.dues = self.floors[:], self.pasts[:], self.dues[:]
-
-    def cut(self, low: int, high: int, *, only: set[int]) -> _Page:
-        """Return some of the entries of a part, without their dues."""
-        new = _Page()
-        for at in range(low, high):
-            if self.pasts[at] in only:
-                new.offsets.append(self.offsets[at])
-                new.floors.append(self.floors[at])
-                new.pasts.append(self.pasts[at])
-                new.dues.append(0)
-        return new
 
 
 class _Pasts:
@@ -128,9 +100,11 @@ class _Pasts:
         return number
 
     def release(self, number: int, uses: int = 1) -> None:
-        """Count tasks that have this past no more; the last takes it away."""
+        """Count tasks that have this past no more; the last takes it away, except the one of all that have none."""
+        if not number:
+            return
         self._uses[number] -= uses
-        if number and not self._uses[number]:
+        if not self._uses[number]:
             del self._numbers[self._pasts[number]]
             self._free.append(number)
 
@@ -144,8 +118,9 @@ class Trails:
 
     def __init__(self, since: float) -> None:
         self._since = since
-        self._pages: dict[int, _Page] = {}
+        self._pages: dict[int, Page] = {}
         self._pasts = _Pasts()
+        self._base = 0
         self._due: list[tuple[int, int]] = []
 
     def __bool__(self) -> bool:
@@ -164,7 +139,8 @@ class Trails:
     def floor(self, index: int) -> int:
         """Return the rank below which reports on a task are stale; 0: none is."""
         found = self._find(index)
-        return found[0].floors[found[1]] if found else 0
+        kept = found[0].floors[found[1]] if found else 0
+        return kept + self._base if 0 < kept <= _LAST_COUNTER else kept
 
     def due_at(self, index: int) -> float | None:
         """Return when a task's backoff is over, to a hundredth of a second; None if it has none."""
@@ -175,34 +151,33 @@ class Trails:
     def put(self, index: int, past: Past, *, floor: int | None = None, due_at: float = 0.0) -> None:
         """Note a task's past, its floor if it gets another one, and its backoff if it has one."""
         page, at = self._entry(index)
-        before, page.pasts[at] = page.pasts[at], self._pasts.number(past, 1)
+        before = page.pasts[at]
+        page.set_past(at, self._pasts.number(past, 1))
         self._pasts.release(before)
         if floor is not None:
-            page.floors[at] = floor
+            page.set_floor(at, self._kept(floor))
         page.dues[at] = self._ticks(due_at) if due_at else 0
         if due_at:
-            self._ring(index >> _BITS, page, page.dues[at])
+            self._ring(index >> BITS, page, page.dues[at])
 
     # ------------------------------------------------------------ runs of tasks
 
     def update(self, start: int, stop: int, change: Callable[[Past], Past], *, floor: int) -> None:
         """Give all tasks of a run a floor and a changed past; backoffs end."""
         for number, low, high in _pages(start, stop):
-            page = self._pages.get(number) or self._pages.setdefault(number, _Page())
+            page = self._pages.get(number) or self._pages.setdefault(number, Page())
             first, last = page.span(low, high)
-            new = _Page()
+            new = Page(range(low, high))
             width = high - low
-            new.offsets = bytearray(range(low, high))
-            new.floors = array("Q", [floor]) * width
-            new.dues = array("I", [0]) * width
+            new.floors = filled(FLOORS, self._kept(floor), width)
+            new.dues = filled(DUES, 0, width)
             fresh = width - (last - first)
-            new.pasts = array("I", [self._pasts.number(change(NO_PAST), fresh) if fresh else 0]) * width
+            new.pasts = filled(PASTS, self._pasts.number(change(NO_PAST), fresh) if fresh else 0, width)
             for at in range(first, last):
                 before = page.pasts[at]
-                new.pasts[page.offsets[at] - low] = self._pasts.number(change(self._pasts[before]), 1)
+                new.set_past(page.offsets[at] - low, self._pasts.number(change(self._pasts[before]), 1))
                 self._pasts.release(before)
             page.replace(first, last, new)
-            page.fit()
 
     def drop(self, start: int, stop: int) -> None:
         """Forget what only unfinished tasks need; a history stays, to be told."""
@@ -217,7 +192,7 @@ class Trails:
         for number, low, high in self._overlapping(start, stop):
             page = self._pages[number]
             for at in range(*page.span(low, high)):
-                yield number << _BITS | page.offsets[at], self._pasts[page.pasts[at]]
+                yield number << BITS | page.offsets[at], self._pasts[page.pasts[at]]
 
     def pieces(self, start: int, stop: int) -> list[tuple[Run, Past]]:
         """Return a run in pieces of one past each."""
@@ -252,16 +227,16 @@ class Trails:
                 found += self._take_due(number, page, until)
         return as_runs(sorted(found))
 
-    def _take_due(self, number: int, page: _Page, until: int) -> list[int]:
+    def _take_due(self, number: int, page: Page, until: int) -> list[int]:
         found = [at for at, due in enumerate(page.dues) if 0 < due <= until]
         for at in found:
             page.dues[at] = 0
-        page.rings_at = _LAST_TICK + 1
+        page.rings_at = NEVER
         if left := [due for due in page.dues if due]:
             self._ring(number, page, min(left))
-        return [number << _BITS | page.offsets[at] for at in found]
+        return [number << BITS | page.offsets[at] for at in found]
 
-    def _ring(self, number: int, page: _Page, ticks: int) -> None:
+    def _ring(self, number: int, page: Page, ticks: int) -> None:
         if ticks < page.rings_at:
             page.rings_at = ticks
             heapq.heappush(self._due, (ticks, number))
@@ -269,31 +244,37 @@ class Trails:
     def _ticks(self, at: float) -> int:
         return max(1, min(math.ceil((at - self._since) * _TICKS), _LAST_TICK))
 
+    def _kept(self, floor: int) -> int:
+        """Return a floor as a column has it."""
+        near = floor - self._base
+        if 0 < near <= _LAST_COUNTER:
+            return near
+        if not self._base:
+            self._base = floor >> _COUNTER_BITS << _COUNTER_BITS
+            return floor - self._base
+        return floor
+
     # ------------------------------------------------------------ pages
 
-    def _find(self, index: int) -> tuple[_Page, int] | None:
-        page = self._pages.get(index >> _BITS)
+    def _find(self, index: int) -> tuple[Page, int] | None:
+        page = self._pages.get(index >> BITS)
         if page is None:
             return None
-        offset = index & (_SIZE - 1)
+        offset = index & (SIZE - 1)
         at = bisect_left(page.offsets, offset)
         return (page, at) if at < len(page.offsets) and page.offsets[at] == offset else None
 
-    def _entry(self, index: int) -> tuple[_Page, int]:
-        page = self._pages.get(index >> _BITS) or self._pages.setdefault(index >> _BITS, _Page())
-        offset = index & (_SIZE - 1)
+    def _entry(self, index: int) -> tuple[Page, int]:
+        page = self._pages.get(index >> BITS) or self._pages.setdefault(index >> BITS, Page())
+        offset = index & (SIZE - 1)
         at = bisect_left(page.offsets, offset)
         if at == len(page.offsets) or page.offsets[at] != offset:
-            page.offsets.insert(at, offset)
-            page.floors.insert(at, 0)
-            page.pasts.insert(at, self._pasts.number(NO_PAST, 1))
-            page.dues.insert(at, 0)
-            page.fit()
+            page.insert(at, offset)
         return page, at
 
     def _overlapping(self, start: int, stop: int) -> Iterable[tuple[int, int, int]]:
-        if (stop - start) >> _BITS > len(self._pages):
-            first, last = start >> _BITS, stop >> _BITS
+        if (stop - start) >> BITS > len(self._pages):
+            first, last = start >> BITS, stop >> BITS
             numbers = sorted(number for number in self._pages if first <= number <= last)
             return [(number, low, high) for number in numbers for _, low, high in _pages(*_part(number, start, stop))]
         return [each for each in _pages(start, stop) if each[0] in self._pages]
@@ -304,7 +285,7 @@ class Trails:
             first, last = page.span(low, high)
             uses = Counter(page.pasts[first:last])
             kept = {each for each in uses if told and self._pasts[each].history}
-            page.replace(first, last, page.cut(first, last, only=kept) if kept else _Page())
+            page.replace(first, last, page.cut(first, last, only=kept) if kept else Page())
             for each in uses.keys() - kept:
                 self._pasts.release(each, uses[each])
             if not page.offsets:
@@ -313,16 +294,18 @@ class Trails:
     # ------------------------------------------------------------ columns
 
     def columns(self) -> tuple[tuple[Past, ...], list[bytes]]:
-        """Return the pasts, and the columns: numbers and sizes of pages, offsets, floors, pasts, dues."""
-        pages = self._pages
-        numbers, sizes = array("Q", pages), array("H", (len(page.offsets) for page in pages.values()))
+        """Return the pasts, and the columns: of pages their numbers, sizes and kinds, of tasks what `Page` has."""
+        pages = self._pages.values()
+        codes = "".join(page.floors.typecode + page.pasts.typecode for page in pages)
         columns = [
-            _stored(numbers),
-            _stored(sizes),
-            b"".join(page.offsets for page in pages.values()),
-            b"".join(_stored(page.floors) for page in pages.values()),
-            b"".join(_stored(page.pasts) for page in pages.values()),
-            b"".join(_stored(page.dues) for page in pages.values()),
+            stored(array("Q", self._pages)),
+            stored(array("H", (len(page.offsets) for page in pages))),
+            b"".join(page.offsets for page in pages),
+            b"".join(stored(page.floors) for page in pages),
+            b"".join(stored(page.pasts) for page in pages),
+            b"".join(stored(page.dues) for page in pages),
+            codes.encode(),
+            stored(array("Q", [self._base])),
         ]
         return self._pasts.all(), columns
 
@@ -330,49 +313,47 @@ class Trails:
     def restored(cls, since: float, pasts: Iterable[Past], columns: list[bytes]) -> Trails:
         """Return the trails of which `columns` told."""
         new = cls(since)
-        by_number = tuple(pasts)
-        numbers, sizes = _loaded("Q", columns[0]), _loaded("H", columns[1])
-        floors, mine, dues = _loaded("Q", columns[3]), _loaded("I", columns[4]), _loaded("I", columns[5])
-        now = {each: new._pasts.number(by_number[each], uses) for each, uses in Counter(mine).items()}
-        at = 0
+        numbers, sizes = loaded("Q", columns[0]), loaded("H", columns[1])
+        codes, base = columns[6:] or (b"QI" * len(numbers), bytes(8))  # once all pages were of one kind
+        new._base = loaded("Q", base)[0]
+        tasks, floors, mine, dues = map(BytesIO, columns[2:6])
+        kinds = iter(codes.decode())
         for number, size in zip(numbers, sizes, strict=True):
-            page = new._pages[number] = _Page()
-            page.offsets = bytearray(columns[2][at : at + size])
-            page.floors, page.dues = floors[at : at + size], dues[at : at + size]
-            page.pasts = array("I", map(now.__getitem__, mine[at : at + size]))
-            if left := [due for due in page.dues if due]:
-                new._ring(number, page, min(left))
-            at += size
+            page = new._pages[number] = Page(tasks.read(size))
+            page.floors, page.pasts = _read(next(kinds), floors, size), _read(next(kinds), mine, size)
+            page.dues = _read(DUES, dues, size)
+        new._take_pasts(tuple(pasts))
         return new
+
+    def _take_pasts(self, by_number: tuple[Past, ...]) -> None:
+        """Give the pasts that some task has new numbers, and set the alarms."""
+        uses: Counter[int] = Counter()
+        for page in self._pages.values():
+            uses.update(page.pasts)
+        now = {each: self._pasts.number(by_number[each], count) for each, count in uses.items()}
+        for number, page in self._pages.items():
+            page.pasts = packed(PASTS, map(now.__getitem__, page.pasts))
+            if left := [due for due in page.dues if due]:
+                self._ring(number, page, min(left))
+
+
+def _read(code: str, kept: BytesIO, size: int) -> array[int]:
+    return loaded(code, kept.read(size * array(code).itemsize))
 
 
 def _pages(start: int, stop: int) -> Iterator[tuple[int, int, int]]:
     """Yield the pages of a run, and from and up to which offset it has each."""
     while start < stop:
-        number, low = start >> _BITS, start & (_SIZE - 1)
-        high = min(_SIZE, low + stop - start)
+        number, low = start >> BITS, start & (SIZE - 1)
+        high = min(SIZE, low + stop - start)
         yield number, low, high
         start += high - low
 
 
 def _part(number: int, start: int, stop: int) -> Run:
-    return max(start, number << _BITS), min(stop, (number + 1) << _BITS)
+    return max(start, number << BITS), min(stop, (number + 1) << BITS)
 
 
 def _in_brief(past: Past) -> Past:
     newest = past.history[-1:]
     return past._replace(history=tuple(": ".join(line.split(": ", 2)[:2]) for line in newest))
-
-
-def _stored(column: array[int]) -> bytes:
-    if sys.byteorder == "big":
-        column = column[:]
-        column.byteswap()
-    return column.tobytes()
-
-
-def _loaded(code: str, stored: bytes) -> array[int]:
-    column = array(code, stored)
-    if sys.byteorder == "big":
-        column.byteswap()
-    return column

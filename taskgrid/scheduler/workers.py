@@ -237,7 +237,7 @@ def _suspect(core: Core, job: Job, index: int, done: Tick, now: float, *, charge
     past = past._replace(attempts=past.attempts + 1, alone=True, isolated=isolated)
     if charged:
         line = f"attempt {past.attempts}: {Cause.LOST_WORKER}: its worker was lost"
-        past = past._replace(lost=past.lost + 1).noting(line)
+        past = past._replace(lost=past.lost + 1, history=past.with_line(line))
     job.trails.put(index, past)
     if past.lost >= core.limits.lost_workers:
         done.changes.append(_bury(core, job, index, past.attempts, now))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import tracemalloc
+from array import array
 from dataclasses import dataclass
 from functools import partial
 
 from taskgrid.model import Token
+from taskgrid.scheduler.pages import stored
 from taskgrid.scheduler.runs import as_runs
 from taskgrid.scheduler.trails import NO_PAST, Past, Trails, rank
 
@@ -121,7 +123,43 @@ def test_a_delayed_task_costs_few_bytes() -> None:
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert (after - before) / count <= 20
+    assert (after - before) / count <= 13
+
+
+def test_columns_become_wide_where_they_must() -> None:
+    """Floors of several epochs in one page, and more pasts than two bytes count, through checkpoints as well."""
+    trails, ranks = Trails(_SINCE), [rank(Token(epoch, counter, "")) for epoch in (7, 9) for counter in (1, (1 << 39))]
+    for at, floor in enumerate(ranks):
+        trails.put(at, NO_PAST, floor=floor)
+        trails.update(256 + 9 * at, 265 + 9 * at, partial(_more, 1), floor=floor)
+    trails.update(512, 768, partial(_more, 1), floor=ranks[0])
+    trails.update(600, 601, partial(_more, 1), floor=ranks[-1])
+    for index in range(1000, 70_000):
+        trails.put(index, Past(attempts=index))
+    for each in (trails, Trails.restored(_SINCE, *trails.columns())):
+        assert [each.floor(index) for index in range(5)] == [*ranks, 0]
+        assert [each.floor(256 + 9 * at) for at in range(4)] == ranks
+        assert [each.floor(index) for index in (599, 600, 601)] == [ranks[0], ranks[-1], ranks[0]]
+        assert all(each.past(index).attempts == index for index in range(1000, 70_000, 17))
+
+
+def test_columns_of_before_they_could_be_narrow_are_read() -> None:
+    """Journals outlive the version that wrote them."""
+    floors = [rank(Token(3, 5, "")), rank(Token(4, 1, ""))]
+    columns = [
+        stored(array("Q", [2])),
+        stored(array("H", [2])),
+        bytes([1, 4]),
+        stored(array("Q", floors)),
+        stored(array("I", [1, 2])),
+        stored(array("I", [0, 250])),
+    ]
+    trails = Trails.restored(_SINCE, (NO_PAST, Past(attempts=1), Past(attempts=2)), columns)
+    again = Trails.restored(_SINCE, *trails.columns())
+    for each in (trails, again):
+        assert [each.floor(index) for index in (512, 513, 516)] == [0, *floors]
+        assert [each.past(index).attempts for index in (513, 516)] == [1, 2]
+        assert (each.due_at(516), each.next_due()) == (_SINCE + 2.5, _SINCE + 2.5)
 
 
 def test_only_so_many_different_histories_are_kept_in_full() -> None:
@@ -142,6 +180,6 @@ def test_a_long_history_loses_its_oldest_lines() -> None:
     """A task that is tried a thousand times tells of the last few."""
     past = NO_PAST
     for attempt in range(1000):
-        past = past.noting(f"attempt {attempt}: error: x")
+        past = past._replace(history=past.with_line(f"attempt {attempt}: error: x"))
     assert past.history[-1] == "attempt 999: error: x"
     assert len(past.history) == 8
