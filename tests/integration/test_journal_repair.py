@@ -14,6 +14,7 @@ from taskgrid.clock import ManualClock
 from taskgrid.errors import JournalDamaged, JournalError, JournalLocked
 from taskgrid.journal import Durability, Repaired, SqliteJournal, repair, verify
 from taskgrid.journal.mend import Loss
+from taskgrid.journal.schema import FORMAT
 from taskgrid.lifecycle import TaskState
 from taskgrid.master.engine import Engine
 from taskgrid.model import JobNumber
@@ -98,7 +99,7 @@ def test_verify_counts_what_is_there(journal: SqliteJournal, tmp_path: Path) -> 
     journal.close()
     found = verify(tmp_path / "journal.db")
     assert (found.jobs, found.tasks, found.chunks, found.outcomes, found.epochs) == (3, 1100, 12, 10, 1)
-    assert found.format == 1
+    assert found.format == FORMAT
 
 
 LOSSES: dict[str, tuple[Sequence[str], Callable[[Loss], object]]] = {
