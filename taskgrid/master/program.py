@@ -15,7 +15,6 @@ from taskgrid.clock import SystemClock
 from taskgrid.journal import open_journal
 from taskgrid.journal.protocol import Durability, Journal
 from taskgrid.master.engine import Engine
-from taskgrid.master.memory import give_large_blocks_back
 from taskgrid.master.meters import Meters
 from taskgrid.master.service import MasterService
 from taskgrid.master.stock import StockLimits, StockPort
@@ -26,6 +25,7 @@ from taskgrid.transport.address import is_loopback
 from taskgrid.transport.key_table import KeyTable
 from taskgrid.transport.keys import make_key_files
 from taskgrid.transport.limits import Limits as WireLimits
+from taskgrid.transport.memory import give_large_blocks_back
 from taskgrid.transport.server import GridServer, serve
 from taskgrid.transport.stock import read_or_make_key
 

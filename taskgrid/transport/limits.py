@@ -28,11 +28,9 @@ class Limits:
     max_connections: int = 8192
     """Connections at once that have shown a key."""
     porch: int = 2048
-    """Connections at once that have not shown a key."""
+    """Connections at once that have not shown a key; each takes a descriptor, and in the midst of TLS 44 KB."""
     shed_after: float = 1.0
     """Seconds after which one of them makes room for the next, when all places are taken."""
-    securing: int = 256
-    """Of these, connections at once that have begun with TLS, and take 44 KB each; one more ends the oldest."""
     backlog: int = 512
     """Connections the kernel keeps for us until we accept them."""
     stack: int = 512 << 10

@@ -14,18 +14,20 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import structlog
 
 from taskgrid.transport.connection import LOST, Session
 from taskgrid.transport.limits import Limits
 from taskgrid.transport.listener import Listener
+from taskgrid.transport.memory import give_free_pages_back
 from taskgrid.transport.stream import Stream
 
 Greeting = Generator[int, None, Session | None]
 """One greeting, a step at a time: yields the bytes it waits for; returns None for a peer that is refused."""
 
+_CROWD: Final = 256
 _log = structlog.get_logger()
 
 
@@ -45,8 +47,8 @@ class Porch:
         self._greeting = greeting
         self._standing: dict[int, tuple[Stream, Greeting, float]] = {}
         """By descriptor: the last is since when; in order of arrival."""
-        self._securing: dict[int, None] = {}
-        """Those of them who have begun with TLS, in that order."""
+        self._most = 0
+        """How many stood here at once, since it was last empty."""
         self._guests: deque[Guest] = deque()
         self._poll = select.epoll()
         self._poll.register(listener.waker, select.EPOLLIN)
@@ -63,6 +65,7 @@ class Porch:
         """
         if not self._guests:
             self._turn_out()
+            self._tidy_up()
             for fd, _ in self._poll.poll(self._patience()):
                 self._look(fd)
         return self._guests.popleft() if self._guests else None
@@ -100,11 +103,9 @@ class Porch:
         stream, greeting, _ = self._standing[fd]
         try:
             stream.wake_at(next(greeting))
-            if stream.has_tls:
-                self._bear_tls(fd)
         except StopIteration as greeted:
-            self._forget(fd)
             self._poll.unregister(fd)
+            del self._standing[fd]
             self._let_in(stream, greeted.value)
         except LOST:
             self._turn_away(fd)
@@ -120,18 +121,8 @@ class Porch:
             stream.wake_at(1)
         self._guests.append(Guest(stream, session))
 
-    def _bear_tls(self, fd: int) -> None:
-        """Count one in; one too many ends the first, at once: who is honest is through in a round trip or two."""
-        self._securing[fd] = None
-        if len(self._securing) > self._limits.securing:
-            self._turn_away(next(iter(self._securing)))
-
     def _turn_away(self, fd: int) -> None:
-        self._forget(fd).close()  # the kernel forgets it in the poll
-
-    def _forget(self, fd: int) -> Stream:
-        self._securing.pop(fd, None)
-        return self._standing.pop(fd)[0]
+        self._standing.pop(fd)[0].close()  # the kernel forgets it in the poll
 
     def _turn_out(self) -> None:
         """Turn out whose time is up, and listen for more if there is a place."""
@@ -145,6 +136,13 @@ class Porch:
         if listens != self._listens:
             self._poll.modify(self._listener, select.EPOLLIN if listens else 0)
             self._listens = listens
+
+    def _tidy_up(self) -> None:
+        """Once a crowd is gone, let go of its memory: in the midst of TLS each of them takes 44 KB."""
+        self._most = max(self._most, len(self._standing))
+        if self._most > _CROWD and not self._standing:
+            self._most = 0
+            give_free_pages_back()
 
     def _may_stand(self) -> float:
         full = len(self._standing) >= self._limits.porch

@@ -75,11 +75,6 @@ class Stream:
             except ssl.SSLWantReadError:
                 yield 1
 
-    @property
-    def has_tls(self) -> bool:
-        """Say whether TLS is on top, or begun."""
-        return self._tls
-
     def peer_certificate(self) -> bytes:
         """Return the certificate (DER) that the other end showed under TLS."""
         if not isinstance(self._socket, ssl.SSLSocket):

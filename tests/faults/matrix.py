@@ -333,7 +333,6 @@ _PEERS: tuple[Row, ...] = (
             "integration/test_transport_crowds",
             "oversize_frame_closes_the_connection",
             "strangers_who_hang_hold_no_thread_and_keep_nobody_waiting",
-            "strangers_in_the_midst_of_tls_are_bounded_and_the_longest_in_it_makes_room",
             "full_porch_turns_out_who_stands_there_longest_after_a_while",
             "stranger_who_dribbles_is_cut_at_the_deadline",
             "key_holder_who_says_nothing_is_cut_at_the_deadline",

@@ -49,10 +49,13 @@ def test_oversize_frame_closes_the_connection(probe: Probe, size: int) -> None:
         connection.close()
 
 
-@pytest.mark.parametrize(("stage", "tls"), [(stage, tls) for stage in STAGES for tls in (False, True)])
+STAGES_OF_BOTH = [*((stage, tls) for stage in STAGES for tls in (False, True)), (AFTER_TLS_HELLO, True)]
+
+
+@pytest.mark.parametrize(("stage", "tls"), STAGES_OF_BOTH)
 def test_strangers_who_hang_hold_no_thread_and_keep_nobody_waiting(probe: Probe, stage: str, tls: bool) -> None:
     """However far they have come: an honest client is served while every one of them still stands there."""
-    patient = Limits(handshake=60.0, securing=10)  # none of them has come so far as to begin with TLS
+    patient = Limits(handshake=60.0)
     with (
         serving(probe, tls=tls, limits=patient) as server,
         crowd(150, lambda: stranger_at(server.address[1]), words_until(stage, tls=tls)),
@@ -62,20 +65,6 @@ def test_strangers_who_hang_hold_no_thread_and_keep_nobody_waiting(probe: Probe,
         assert control.health()[0].ok
         assert wait_until(lambda: len(server._porch) == 150)
         assert len(server._threads) == 1
-
-
-def test_strangers_in_the_midst_of_tls_are_bounded_and_the_longest_in_it_makes_room(probe: Probe) -> None:
-    """A session of TLS takes memory before a key is shown, so there are so many and no more; the honest pass."""
-    words = words_until(AFTER_TLS_HELLO, tls=True)
-    with (
-        serving(probe, tls=True, limits=Limits(handshake=60.0, securing=5)) as server,
-        crowd(20, lambda: stranger_at(server.address[1]), words),
-        manager(server.address[1]) as grid,
-    ):
-        assert wait_until(lambda: len(server._porch) == 5)
-        for _ in range(10):
-            grid.connect()
-        assert wait_until(lambda: len(server._porch) == 4)
 
 
 def test_full_porch_turns_out_who_stands_there_longest_after_a_while(probe: Probe) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import select
 import socket
 import struct
 import threading
@@ -10,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hanging import AFTER_TLS_HELLO, words_until
 from transport_world import KEY, Probe, Relay, listening, manager, serving, soon, stranger_at, stream_to
 
 from taskgrid.errors import MasterUnreachable, NotLetIn, VersionMismatch
@@ -23,9 +25,11 @@ from taskgrid.transport.handshake import (
     SERVER_HELLO,
     Answer,
     HandshakeRefused,
+    Host,
     greet,
+    welcome,
 )
-from taskgrid.transport.keys import new_key
+from taskgrid.transport.keys import KeyTable, new_key
 from taskgrid.transport.stream import Stream
 from taskgrid.transport.tls import server_tls
 
@@ -170,4 +174,17 @@ def test_stranger_who_is_gone_before_tls_leaves_nothing_open(tmp_path: Path) -> 
         with pytest.raises(OSError, match="not connected"):
             next(stream.secure(server_tls(tmp_path).context, server=True))
         assert stream.fileno() >= 0
+        stream.close()
+
+
+def test_half_a_tls_hello_is_waited_for_and_not_begun_with(tmp_path: Path) -> None:
+    """A session of TLS takes 44 KB, so the server says how much it waits for: the first record, whole."""
+    words = words_until(AFTER_TLS_HELLO, tls=True)
+    record = len(words) - CLIENT_HELLO.size
+    with socket.create_server(("127.0.0.1", 0)) as listener, stranger_at(listener.getsockname()[1]) as stranger:
+        stream = Stream(listener.accept()[0])
+        greeting = welcome(stream, Host(KeyTable.of(KEY), server_tls(tmp_path), lambda: False))
+        stranger.sendall(words[:-1])
+        stream.wait(select.POLLIN, soon())
+        assert [next(greeting), next(greeting), next(greeting)] == [CLIENT_HELLO.size, 5, record]
         stream.close()
