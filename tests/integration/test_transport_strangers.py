@@ -29,7 +29,8 @@ from taskgrid.transport.handshake import (
     greet,
     welcome,
 )
-from taskgrid.transport.keys import KeyTable, new_key
+from taskgrid.transport.key_table import KeyTable
+from taskgrid.transport.keys import new_key
 from taskgrid.transport.stream import Stream
 from taskgrid.transport.tls import server_tls
 
