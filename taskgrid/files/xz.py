@@ -49,7 +49,7 @@ class XzFile:
         return XzBlock(self._stored, self._entries, 0) if self._entries else XzStream(self._stored, 0)
 
     def candidates(self, start: int, end: int) -> Iterator[XzBlock]:
-        number = bisect_left(self._entries, start, key=lambda entry: entry.offset)
+        number = max(1, bisect_left(self._entries, start, key=lambda entry: entry.offset))  # see `XzBlock`
         if number < len(self._entries) and self._entries[number].offset < end:
             yield XzBlock(self._stored, self._entries, number)
 
@@ -61,7 +61,7 @@ class XzBlock:
     """One block, decoded behind its own stream's header."""
 
     def __init__(self, stored: Stored, entries: list[_Entry], number: int) -> None:
-        # The first unit begins the file, whatever bytes of the format stand before it.
+        # The first unit begins the file, whatever bytes of the format stand before it, and is `first`'s.
         self.offset = entries[number].offset if number else 0
         self._stored = stored
         self._entries = entries

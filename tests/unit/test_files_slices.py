@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from files_scene import PACKERS, bgzip, contents, kinds, read, records_in, slices_of
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from taskgrid.errors import RecordTooLong, UsageError
@@ -45,6 +45,7 @@ def test_slices_of_a_plain_file_have_each_record_once(
     unit=st.integers(1, 200),
     split=st.integers(1, 2000),
 )
+@example(data=b"\na", kind=("\n", None), form="xz", unit=1, split=1)  # a slice between the first block and its header
 def test_slices_of_a_compressed_file_have_each_record_once(
     tmp_path: Path, data: bytes, kind: tuple[str, str | None], *, form: str, unit: int, split: int
 ) -> None:
