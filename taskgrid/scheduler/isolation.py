@@ -52,4 +52,5 @@ def _cleared(core: Core) -> Worker | None:
 
 def _hosts(core: Core) -> set[str]:
     """Return the hosts of which a worker has a task to itself: what kills one of them may kill all its workers."""
-    return {core.workers[core.leases[token].worker].host for token in core.isolated}
+    holders = (core.workers.get(core.leases[token].worker) for token in core.isolated)
+    return {holder.host for holder in holders if holder}
