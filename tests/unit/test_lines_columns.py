@@ -228,14 +228,14 @@ def damaged_blocks(draw: st.DrawFn) -> bytes:
     return bytes(damaged[draw(st.integers(0, 40)) :]).rstrip(b"\n") + b"\n"
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=150)
 @given(damaged_blocks())
 def test_all_ways_agree_on_damaged_bytes(block: bytes) -> None:
     """However bytes are changed, cut or put in, all ways give the same counts and none fails."""
     assert counted(block, "vectors") == counted(block, "quick") == counted(block, "exact")
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(damaged_blocks(), st.sampled_from(COLUMNS))
 def test_damaged_blocks_hold_what_their_lines_hold(block: bytes, column: str) -> None:
     """The definition, line by line, is the judge of the ways too."""

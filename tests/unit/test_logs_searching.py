@@ -64,7 +64,7 @@ def by_line(block: bytes, pattern: str) -> list[tuple[int, bytes]]:
     return found
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=300)
 @given(LINES, st.sampled_from(PATTERNS))
 def test_a_block_is_searched_as_if_each_line_were_asked(lines: list[bytes], pattern: str) -> None:
     """Anchors, looks around and sets that hold a newline find what they find in a line, and nothing across lines."""
