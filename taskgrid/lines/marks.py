@@ -25,14 +25,13 @@ REACH: Final = 32
 
 _NEWLINE: Final = np.array(ord("\n"), np.uint8)
 _QUOTE: Final = np.array(ord('"'), np.uint8)
-_BACKSLASH: Final = np.array(ord("\\"), np.uint8)
 _ONE: Final = np.uint64(1)
 _PADDING: Final = 16
 """Empty bytes after a map, so that 8 can be read from anywhere in it."""
 
 
 class Marks:
-    """The newlines of a block, and its quotes and backslashes."""
+    """The newlines of a block, and its quotes."""
 
     def __init__(self, block: bytes) -> None:
         self._size = len(block)
@@ -43,14 +42,11 @@ class Marks:
 
     def _fill(self, data: NDArray[np.uint8]) -> None:
         found = np.empty(PIECE, np.bool_)
-        other = np.empty(PIECE, np.bool_)
         for start in range(0, self._size, PIECE):
             piece = data[start : start + PIECE]
-            marks, more = found[: len(piece)], other[: len(piece)]
+            marks = found[: len(piece)]
             _pack(np.equal(piece, _NEWLINE, marks), self._newlines[start >> 3 :])
-            np.equal(piece, _QUOTE, marks)
-            np.equal(piece, _BACKSLASH, more)
-            _pack(np.logical_or(marks, more, marks), self._quotes[start >> 3 :])
+            _pack(np.equal(piece, _QUOTE, marks), self._quotes[start >> 3 :])
 
     def newlines(self) -> Positions:
         """Return where all newlines are, in order."""
@@ -70,7 +66,7 @@ class Marks:
         return every
 
     def quote_from(self, start: Positions) -> Positions:
-        """Return the first quote or backslash at each position or after it; the block's size if none is near."""
+        """Return the first quote at each position or after it; the block's size if none is near."""
         start = np.minimum(start, self._size)
         near = self._ahead[start >> 3].view(np.uint64)
         found = start + lowest(near >> (start & 7).view(np.uint64))

@@ -32,12 +32,13 @@ COLUMNS: Final = frozenset({"client", "time", "hour", "request", "status", "byte
 """What can be read this way."""
 
 Sure = NDArray[np.bool_]
-Spans = Mapping[str, tuple[Positions, Positions]]
+Span = tuple[Positions, int, Positions, int]
+"""Where the values of a column begin and end: each as positions, and so many bytes after them."""
 
 _BEFORE: Final = 40
 """Bytes fetched that end with a request's first quote."""
 _AFTER: Final = 16
-"""Bytes fetched that begin with a request's last quote."""
+"""Bytes fetched that begin with the one before a request's last quote."""
 _SMALLEST: Final = 64
 """Bytes of a block that are worth it, and can hold what is fetched."""
 _DATE: Final = re.compile(rb'(%b).{6} (%b)\] "' % (HOUR, ZONE), re.DOTALL)
@@ -74,7 +75,8 @@ class _Shape(NamedTuple):
 
 _USER: Final = _Shape.of(b"????? - "), _Shape.of(b"- [?????")
 _MINUTE: Final = _Shape.of(b"?:00:00 ")
-_STATUS: Final = _Shape.of(b'" 000 ??')
+_STATUS: Final = _Shape.of(b'?" 000 ?')
+_BACKSLASH: Final = ord("\\")
 _WORD: Final = np.dtype("<u8")
 _ZEROS: Final = np.uint64(int.from_bytes(b"0" * 8, "little"))
 _LOW: Final = np.uint64(0x7F7F7F7F7F7F7F7F)
@@ -96,11 +98,11 @@ def read(block: bytes, columns: Collection[str]) -> tuple[int, Lines | None, byt
     tails = _Tails(block, closed)
     sure &= tails.sure
     sure &= closed < end
-    spans = {
-        "client": (start, opened - 34),
-        "time": (opened - 28, opened - 2),
-        "request": (opened + 1, closed),
-        "bytes": (closed + 6, tails.stop),
+    spans: dict[str, Span] = {
+        "client": (start, 0, opened, -34),
+        "time": (opened, -28, opened, -2),
+        "request": (opened, 1, closed, 0),
+        "bytes": (closed, 6, tails.stop, 0),
     }
     if "referrer" in columns or "agent" in columns:
         more, named = _named(block, marks, tails.stop, end)
@@ -112,7 +114,7 @@ def read(block: bytes, columns: Collection[str]) -> tuple[int, Lines | None, byt
 class Lines:
     """The sure lines of a block."""
 
-    def __init__(self, block: bytes, sure: Sure, spans: Spans, tails: _Tails, dates: _Dates) -> None:
+    def __init__(self, block: bytes, sure: Sure, spans: Mapping[str, Span], tails: _Tails, dates: _Dates) -> None:
         self._block = block
         self._sure = np.flatnonzero(sure)
         self._spans = spans
@@ -145,7 +147,8 @@ class Lines:
 
     def _places(self, column: str, lines: Positions) -> tuple[Positions, Positions]:
         """Return where a column's values begin and end, of those lines that have it."""
-        first, stop = (places[lines] for places in self._spans[column])
+        begin, after, end, further = self._spans[column]
+        first, stop = begin[lines] + after, end[lines] + further
         there = stop >= 0
         return (first, stop) if there.all() else (first[there], stop[there])
 
@@ -198,8 +201,8 @@ class _Tails:
     """What comes after the requests: status, size, and where the size ends."""
 
     def __init__(self, block: bytes, closed: Positions) -> None:
-        self._status, further = _fetched(block, closed, _AFTER)
-        self._size = (self._status >> np.uint64(48)) | (further << np.uint64(16))
+        self._status, further = _fetched(block, closed - 1, _AFTER)
+        self._size = (self._status >> np.uint64(56)) | (further << np.uint64(8))
         self._dash = (self._size & _BYTE) == ord("-")
         self._bits = (lowest(_no_digits(self._size)) & 0x78) + 8 * self._dash.astype(np.uint8)
         after = (self._size >> self._bits) & _BYTE
@@ -207,11 +210,12 @@ class _Tails:
         self.sure = (after == ord(" ")) | (after == ord("\n")) | (after == ord("\r"))
         self.sure &= (self._bits > 0) & (self._bits < 64)
         self.sure &= _STATUS.faults(self._status) == 0
-        self.sure &= closed <= len(block) - _AFTER
+        self.sure &= (self._status & _BYTE) != _BACKSLASH  # before it: an escaped quote is not the last
+        self.sure &= closed - 1 <= len(block) - _AFTER
 
     def codes(self) -> Positions:
         """Return the statuses as numbers."""
-        digits = (self._status >> np.uint64(16)) & np.uint64(0x0F0F0F)
+        digits = (self._status >> np.uint64(24)) & np.uint64(0x0F0F0F)
         codes: Words = (digits & _BYTE) * 100 + ((digits >> np.uint64(8)) & _BYTE) * 10 + (digits >> np.uint64(16))
         return codes.view(np.int64)
 
@@ -224,17 +228,22 @@ class _Tails:
         return np.where(self._dash, np.uint64(0), digits)
 
 
-def _named(block: bytes, marks: Marks, stop: Positions, end: Positions) -> tuple[Spans, Sure]:
+def _named(block: bytes, marks: Marks, stop: Positions, end: Positions) -> tuple[Mapping[str, Span], Sure]:
     """Find referrers and agents; sure are lines that have both, and lines that end before."""
     data = np.frombuffer(block, np.uint8)
     referrer = stop + 2
     between = marks.quote_from(referrer)
     agent = between + 3
     last = marks.quote_from(agent)
-    there = _has(data, stop, b' "') & _has(data, between, b'" "') & _has(data, last, b'"') & (last < end)
+    there = _has(data, stop, b' "') & _has(data, between, b'" "') & (last < end)
+    for quote in (between, last):
+        there &= data[np.minimum(quote, len(data)) - 1] != _BACKSLASH
     none = (stop == end) | ((stop + 1 == end) & _has(data, stop, b"\r"))
-    spans = {"referrer": (referrer, between), "agent": (agent, last)}
-    return {name: (first, np.where(there, after, -1)) for name, (first, after) in spans.items()}, there | none
+    spans: dict[str, Span] = {
+        "referrer": (referrer, 0, np.where(there, between, -1), 0),
+        "agent": (agent, 0, np.where(there, last, -1), 0),
+    }
+    return spans, there | none
 
 
 def _has(data: NDArray[np.uint8], at: Positions, text: bytes) -> Sure:
