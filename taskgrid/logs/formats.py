@@ -194,8 +194,8 @@ FORMATS: Final[Mapping[str, Format]] = {
 }
 """By name; of several that fit, the first is the one found by content."""
 _NAMES: Final = {"common": "access", "combined": "access", "nginx": "access", "apache": "access", "rfc3164": "syslog"}
-_SAMPLE: Final = 100
-"""Lines that are looked at."""
+_SAMPLE, _SAMPLE_BYTES = 100, 64 << 10
+"""Lines that are looked at, and the bytes that they are looked for in."""
 
 
 def named(name: str) -> Format:
@@ -211,7 +211,8 @@ def named(name: str) -> Format:
 
 def recognised(sample: bytes) -> Format:
     """Return the format of most lines of a log's beginning; UsageError if it is none of the known."""
-    lines = [line for line in split(sample)[:_SAMPLE] if line]
+    whole = sample[: sample.rfind(b"\n", 0, _SAMPLE_BYTES) + 1] or sample
+    lines = [line for line in split(whole)[:_SAMPLE] if line]
     good = {name: sum(format_.read(line) is not None for line in lines) for name, format_ in FORMATS.items()}
     best = max(good, key=lambda name: good[name])
     if 2 * good[best] < len(lines):
