@@ -24,7 +24,7 @@ from taskgrid import Grid
 from taskgrid.transport.keys import make_key_files
 
 _MARK = "PROGRAMS_OF_TEST"
-_SERVES_WITHIN = 30.0
+_SERVES_WITHIN = 60.0
 
 
 def eventually(true: Callable[[], object], within: float = 40.0, what: str = "") -> None:

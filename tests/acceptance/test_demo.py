@@ -16,7 +16,8 @@ from taskgrid.cli import demo
 from taskgrid.logs import AccessSummary
 
 HELD_UP = """
-import io, sys, time
+import io, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 class HeldUp(io.TextIOWrapper):
     def write(self, text):
         super().write(text)
@@ -26,7 +27,7 @@ class HeldUp(io.TextIOWrapper):
                 time.sleep(0.01)
 sys.stderr = HeldUp(sys.stderr.detach(), line_buffering=True)
 """
-"""Lets a program go no further than half-way before it got a signal."""
+"""Lets a program go no further than half-way before it got a signal, also if Ctrl-C is not for the tests themselves."""
 
 
 @contextmanager

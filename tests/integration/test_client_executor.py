@@ -16,6 +16,7 @@ from client_tasks import Strange, add, dies, fails_at_three, hangs, notes, raise
 from client_world import eventually, grid
 
 from taskgrid import Grid
+from taskgrid.client.future import TaskFuture
 from taskgrid.client.stream import Stream
 from taskgrid.client.upload import Upload
 from taskgrid.errors import TaskCrashed, TaskFailed, TimeLimitExceeded, UsageError
@@ -32,10 +33,16 @@ def door(grid: Grid) -> Grid:
     return Grid(*grid._cluster.servers, key_file=grid._cluster.key_file)
 
 
-def held(grid: Grid) -> int:
-    """Count the tasks that workers hold."""
-    runs = [run for worker in grid.control.workers() for held in worker.holds.values() for run in held]
-    return sum(stop - start for start, stop in runs)
+def held(grid: Grid, futures: list[TaskFuture[str]]) -> int:
+    """Count those of the futures' tasks that workers hold; they may still hold what others have cancelled."""
+    holds = {
+        f"{job}.{index}"
+        for worker in grid.control.workers()
+        for job, runs in worker.holds.items()
+        for start, stop in runs
+        for index in range(start, stop)
+    }
+    return sum(future.task in holds for future in futures)
 
 
 def test_submit_gives_a_standard_future(grid: Grid) -> None:
@@ -187,7 +194,7 @@ def test_cancel_is_true_for_what_no_worker_holds(grid: Grid, tmp_path: Path) -> 
     """And false for what runs, or has ended: what nobody offers is held by nobody, however far workers reach ahead."""
     go = tmp_path / "go"
     running = [grid.submit(waits_for, str(go)) for _ in range(2)]
-    eventually(lambda: held(grid) >= 2)
+    eventually(lambda: held(grid, running) == 2)
     queued = [grid.submit("client_tasks:nobody_offers_this", n) for n in range(5)]
     try:
         assert not any(future.cancel() for future in running)
@@ -206,7 +213,7 @@ def test_what_was_cancelled_never_runs_and_the_rest_does(grid: Grid, tmp_path: P
     go, ran = tmp_path / "go", tmp_path / "ran"
     ran.touch()
     running = [grid.submit(waits_for, str(go)) for _ in range(2)]
-    eventually(lambda: held(grid) >= 2)
+    eventually(lambda: held(grid, running) == 2)
     queued = [grid.submit(notes, str(ran), str(n)) for n in range(50)]
     try:
         cancelled = [n for n, future in enumerate(queued) if future.cancel()]
@@ -304,7 +311,7 @@ def test_shutdown_can_cancel_what_is_queued_and_waits_for_what_runs(grid: Grid, 
     go = tmp_path / "go"
     other = door(grid)
     futures = [other.submit(waits_for, str(go)) for _ in range(50)]
-    eventually(lambda: held(grid) >= 2)
+    eventually(lambda: held(grid, futures) >= 2)
 
     def go_once_cancelled() -> None:
         eventually(lambda: sum(future.cancelled() for future in futures) >= 40)

@@ -31,7 +31,7 @@ def gone(pids: list[int]) -> bool:
 def _runs(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except OSError:  # it may end while it is looked at
         return False
 
 

@@ -88,7 +88,7 @@ def shared(programs: Programs) -> Shared:
     """Give the folder, with a first version of the code, and a master."""
     shared = Shared(programs)
     shared.write("return 2")
-    programs.start_master("--beat=500ms", "--lease=5s")
+    programs.start_master("--beat=500ms")
     return shared
 
 
