@@ -16,11 +16,16 @@
     │   ├── JournalLocked     another master has it
     │   ├── JournalDamaged    bytes before the last commit are not what was written
     │   └── JournalTooNew     written by a newer TaskGrid
+    ├── LedgerError           what a run over files remembers can't be opened or read      exit 6
+    │   └── LedgerLocked      another run has it
     ├── FileError             a file can't be read as it was planned                       exit 1
     │   ├── FileChanged       it is another one by now, or was rewritten
     │   ├── FileDamaged       compressed bytes that are not what was written
     │   │   └── FileCutShort  it ends in the middle of them
-    │   └── RecordTooLong     no record ends where one should have
+    │   ├── RecordTooLong     no record ends where one should have
+    │   ├── BadRecord         a record is not what a function can use
+    │   └── OutputLost        what a task wrote is not where it was left
+    ├── TooManyFailed         a run over files was stopped, as it was told to                exit 1
     └── TaskFailed            a task ended as failed; the result a caller gets instead    exit 1
         ├── TaskCrashed       its process died
         ├── TimeLimitExceeded
@@ -157,6 +162,19 @@ class JournalTooNew(JournalError):
     code = "journal-too-new"
 
 
+class LedgerError(TaskGridError):
+    """The ledger of a run over files can't be opened, written or trusted."""
+
+    code = "ledger"
+    exit_status = 6
+
+
+class LedgerLocked(LedgerError):
+    """Another run has this ledger open; the fields `host`, `pid` and `since` say which."""
+
+    code = "ledger-locked"
+
+
 class FileError(TaskGridError):
     """A file can't be read as it was planned; its records so far were right."""
 
@@ -185,6 +203,24 @@ class RecordTooLong(FileError):
     """A record has no end within what memory may hold."""
 
     code = "record-too-long"
+
+
+class BadRecord(FileError):
+    """A function can't use a record, and nobody said that such may be left out."""
+
+    code = "bad-record"
+
+
+class OutputLost(FileError):
+    """What a task wrote, and was committed, is neither under its name nor where it was written."""
+
+    code = "output-lost"
+
+
+class TooManyFailed(TaskGridError):
+    """More files of a run failed than it was told to bear; what was done is kept."""
+
+    code = "too-many-failed"
 
 
 class TaskFailed(TaskGridError):

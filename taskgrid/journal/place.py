@@ -19,6 +19,9 @@ _NETWORKED: Final = frozenset({
     "9p", "afs", "beegfs", "ceph", "cifs", "coda", "fhgfs", "glusterfs", "gpfs",
     "lustre", "ncpfs", "nfs", "nfs4", "orangefs", "pvfs2", "smb3", "smbfs",
 })  # fmt: skip
+_LOCAL_FUSE: Final = frozenset({
+    "fuse.ext2", "fuse.fuse-overlayfs", "fuse.ntfs", "fuse.exfat", "fuse.gocryptfs", "fuse.encfs",
+})  # fmt: skip
 _MOUNTS: Final = Path("/proc/mounts")
 
 
@@ -53,19 +56,19 @@ def _sync(path: Path, mode: int) -> None:
 
 def refuse_network(path: Path, mounts: Path = _MOUNTS) -> None:
     """Raise JournalError if `path` lies on a file system of another machine."""
-    kind = file_system(path, mounts)
-    if kind not in _NETWORKED and not _is_remote_fuse(kind):
+    if not is_remote(path, mounts):
         return
     raise JournalError(
-        f"the journal {path} lies on a network file system ({kind})",
+        f"the journal {path} lies on a network file system ({file_system(path, mounts)})",
         why="Locks and fsync can't be relied on there: two masters could write at once, and power loss lose tasks.",
         hint=f"Use a local path, as `--journal {state_folder() / 'journal.db'}`.",
     )
 
 
-def _is_remote_fuse(kind: str) -> bool:
-    local = {"fuse.ext2", "fuse.fuse-overlayfs", "fuse.ntfs", "fuse.exfat", "fuse.gocryptfs", "fuse.encfs"}
-    return kind.startswith("fuse.") and kind not in local
+def is_remote(path: Path, mounts: Path = _MOUNTS) -> bool:
+    """Say whether `path` lies on a file system of another machine."""
+    kind = file_system(path, mounts)
+    return kind in _NETWORKED or (kind.startswith("fuse.") and kind not in _LOCAL_FUSE)
 
 
 def file_system(path: Path, mounts: Path = _MOUNTS) -> str:

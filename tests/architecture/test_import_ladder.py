@@ -19,6 +19,7 @@ LADDER = (
     {"client", "master", "worker"},
     {"testing", "merging", "lines"},
     {"logs", "files", "integrations"},
+    {"grid"},
     {"cli", "web"},
 )
 """From the ground up; rooms of one step don't know each other, except on the ground."""
@@ -30,7 +31,7 @@ KEPT_IN = {
     "typer": {"cli"},
     "tenacity": {"transport"},
     "multiprocessing.managers": {"transport"},
-    "sqlite3": {"journal", "master"},  # the stock port's queues have a file of their own
+    "sqlite3": {"journal", "master", "files"},  # the stock port's queues and a run's ledger have files of their own
     "cryptography": {"transport"},
     "numpy": {"lines"},  # an extra, as the next two: no room that a worker imports as a whole may need one
     "pyarrow": {"lines"},
