@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from taskgrid.client import Grid, Job
+    from taskgrid.client import Job
     from taskgrid.functions import current_task, task
+    from taskgrid.grid import Grid
 
 __version__ = "0.1.0"
 __all__ = ["Grid", "Job", "__version__", "current_task", "task"]
 
 _HOMES = {
-    "Grid": "taskgrid.client",
+    "Grid": "taskgrid.grid",
     "Job": "taskgrid.client",
     "current_task": "taskgrid.functions",
     "task": "taskgrid.functions",

@@ -12,7 +12,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from taskgrid.cli import acting, cluster, daemons, joining, journaling, keys, looking, pages, reading, running
+from taskgrid.cli import acting, cluster, daemons, files, joining, journaling, keys, looking, pages, reading, running
 from taskgrid.cli.failing import explained, fail, wants_json
 
 app = typer.Typer(
@@ -57,7 +57,7 @@ def demo() -> None:
     raise typer.Exit(run_demo())
 
 
-for room in (daemons, cluster, joining, keys, journaling, running, reading, looking, acting):
+for room in (daemons, cluster, joining, keys, journaling, running, files, reading, looking, acting):
     room.register(app)
 
 

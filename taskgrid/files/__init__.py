@@ -22,12 +22,13 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from taskgrid.files.identity import Identity
+from taskgrid.files.output import Output
 from taskgrid.files.planning import plan, unindexed
 from taskgrid.files.seek_index import build
 from taskgrid.files.slices import FileSlice
 from taskgrid.files.stored import Stored
 
-__all__ = ["FileSlice", "Identity", "Sight", "build_index", "plan", "sees", "unindexed"]
+__all__ = ["FileSlice", "Identity", "Output", "Sight", "build_index", "plan", "sees", "unindexed"]
 
 
 class Sight(BaseModel):

@@ -48,26 +48,27 @@ def plan(
     Raises UsageError at once for a split or records that can't be, and `OSError` or UsageError when it
     comes to a file that can't be read or is none.
     """
-    size = _size(split)
+    size = slice_size(split)
     records_of(separator, begins)
     folder = None if indexes is None else Path(indexes).absolute()
     return (
         FileSlice(path=path, start=start, end=end, identity=identity, separator=separator, begins=begins, index=index)
-        for path in _absolute(paths)
-        for start, end, identity, index in _cut(path, size, folder)
+        for path in absolute(paths)
+        for identity, count, index in (cut(path, size, folder),)
+        for start, end in bounds(0, identity.size, count)
     )
 
 
 def unindexed(paths: FilePath | Iterable[FilePath], split: int | str = "auto", *, indexes: FilePath) -> Iterator[Path]:
     """Yield the files that would be cut if they had a seek index in that folder: long gzip files of one member."""
-    size = _size(split)
-    for path in _absolute(paths):
+    size = slice_size(split)
+    for path in absolute(paths):
         with Stored(path) as stored:
             if _wants_index(stored, size) and index_for(stored, Path(indexes).absolute()) is None:
                 yield path
 
 
-def _size(split: int | str) -> int | None:
+def slice_size(split: int | str) -> int | None:
     """Return the most bytes of a slice, None for no limit."""
     if split == "none":
         return None
@@ -77,30 +78,36 @@ def _size(split: int | str) -> int | None:
     return size
 
 
-def _absolute(paths: FilePath | Iterable[FilePath]) -> Iterator[Path]:
+def absolute(paths: FilePath | Iterable[FilePath]) -> Iterator[Path]:
     """Yield absolute paths, symbolic links as they are: they may lead elsewhere on another machine."""
     for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
-        absolute = Path(path).absolute()
+        whole = Path(path).absolute()
         try:
-            str(absolute).encode()
+            str(whole).encode()
         except UnicodeEncodeError:
             raise UsageError(
-                f"the name of {str(absolute)!r} is not UTF-8",
+                f"the name of {str(whole)!r} is not UTF-8",
                 why="What travels is JSON, which can't carry it.",
                 hint="Rename it, or read it through a symbolic link.",
             ) from None
-        yield absolute
+        yield whole
 
 
-def _cut(path: Path, size: int | None, folder: Path | None) -> Iterator[tuple[int, int, Identity, Path | None]]:
+def cut(path: Path, size: int | None, folder: Path | None, start: int = 0) -> tuple[Identity, int, Path | None]:
+    """Look at a file: return what it is, into how many slices it is cut from `start` on, and by which seek index."""
     with Stored(path) as stored:
         identity = Identity.of(stored)
         divisible, index = False, None
-        if size is not None and identity.size > size:
+        if size is not None and identity.size - start > size:
             divisible, index = _looked_at(stored, folder)
-    count = -(-identity.size // size) if size is not None and divisible else 1
+    return identity, -(-(identity.size - start) // size) if size is not None and divisible else 1, index
+
+
+def bounds(start: int, end: int, count: int) -> Iterator[tuple[int, int]]:
+    """Yield the stored bytes of each of `count` slices of a file."""
+    size = end - start
     for number in range(count):
-        yield identity.size * number // count, identity.size * (number + 1) // count, identity, index
+        yield start + size * number // count, start + size * (number + 1) // count
 
 
 def _looked_at(stored: Stored, folder: Path | None) -> tuple[bool, Path | None]:

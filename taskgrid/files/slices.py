@@ -14,7 +14,7 @@ from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from taskgrid.errors import FileDamaged, UsageError
+from taskgrid.errors import BadRecord, FileDamaged, UsageError
 from taskgrid.files.formats import archive_of
 from taskgrid.files.identity import Identity
 from taskgrid.files.records import Records, records_of
@@ -88,6 +88,19 @@ class FileSlice(BaseModel):
     def read_bytes(self) -> bytes:
         """Return all records in one piece: for slices that fit into memory, decoded."""
         return b"".join(self.blocks())
+
+    def bad(self, record: bytes | str, why: str = "") -> None:
+        """Say that a record can't be used, and why: a run over files skips it, keeps it aside or fails, as it was told.
+
+        Raises BadRecord where no run says otherwise.
+        """
+        shown = record if isinstance(record, str) else record.decode(errors="backslashreplace")
+        raise BadRecord(
+            f"{self.path} has a bad record: {why or 'it could not be used'}",
+            why=f"It is {shown[:200]!r}.",
+            hint="A run over files can leave such out: --bad skip, or --bad sidecar.",
+            path=str(self.path),
+        )
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the records in blocks of many, about 256 KiB, each of whole records: what fast code wants."""

@@ -7,11 +7,13 @@ A process runs one task at a time, so there is one slot, and a function's own th
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from taskgrid.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from taskgrid.model.task import Descriptor
 
 Current = tuple[int, int, int, float | None, str, bytes]
@@ -19,6 +21,27 @@ Current = tuple[int, int, int, float | None, str, bytes]
 
 SLOT: Final[list[Current | None]] = [None]
 """`SLOT[0]` is the running task; a hot loop may write it directly."""
+
+
+class Lease(NamedTuple):
+    """Under which lease this process works, and for whom."""
+
+    token: str = ""
+    """As text; empty unless the tasks' job names a calling convention."""
+    worker: str = ""
+    """The worker's name."""
+
+
+LEASE: Final = [Lease()]
+"""`LEASE[0]` is what a calling convention may know of the lease."""
+
+LEFT: Final[list[tuple[Path, Path]]] = []
+"""(temporary, target) of each file that the task which just ended left to be published."""
+
+
+def set_lease(token: str, worker: str) -> None:
+    """Say under which lease the next tasks run."""
+    LEASE[0] = Lease(token, worker)
 
 
 def set_current(current: Current | None) -> None:

@@ -20,8 +20,12 @@ from taskgrid.model.outcome import Cause, Failure
 
 MAX_TEXT: Final = 16 << 10
 """Characters of a message or a traceback that travel."""
-_OWN: Final = tuple(str(folder) + os.sep for folder in (Path(__file__).parent, Path(os.__file__).parent / "asyncio"))
-"""Folders of frames that are none of the user's: ours, and the standard library's that runs coroutines."""
+_HERE: Final = Path(__file__).parent
+_OWN: Final = (
+    *(str(folder) + os.sep for folder in (_HERE, Path(os.__file__).parent / "asyncio")),
+    str(_HERE.parent / "files" / "calling.py"),
+)
+"""Where frames are none of the user's: ours, and the standard library's that runs coroutines."""
 _ENDED: Final[dict[Cause, type[errors.TaskFailed]]] = {
     Cause.CRASH: errors.TaskCrashed,
     Cause.TIME_LIMIT: errors.TimeLimitExceeded,

@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from taskgrid.errors import BY_CODE, FunctionRefused, TaskGridError
 from taskgrid.functions.code import code_version
+from taskgrid.functions.conventions import called_through
 from taskgrid.functions.decorator import options_of
 from taskgrid.functions.naming import load_main
 from taskgrid.functions.runner import MAX_RESULT, Runner
@@ -42,7 +43,7 @@ class Offers:
     def __init__(self, functions: dict[str, Callable[..., Any]], *, max_result: int = MAX_RESULT) -> None:
         """Take functions by name; `max_result` is the most bytes a value's JSON may have."""
         self._functions = functions
-        self._runners: dict[str, Runner] = {}
+        self._runners: dict[tuple[str, str], Runner] = {}
         self._max_result = max_result
 
     @classmethod
@@ -79,11 +80,15 @@ class Offers:
         """Return what `@task` says of a function."""
         return options_of(self._function(name))
 
-    def runner(self, name: str) -> Runner:
-        """Return the runner of a function; FunctionRefused if it is not offered or can't be typed."""
-        if name not in self._runners:
-            self._runners[name] = Runner(self._function(name), max_result=self._max_result)
-        return self._runners[name]
+    def runner(self, name: str, *, through: str = "") -> Runner:
+        """Return the runner of a function, called `through` a convention if one is named.
+
+        Raises FunctionRefused if it is not offered or can't be typed.
+        """
+        if (name, through) not in self._runners:
+            function = called_through(through, self._function(name))
+            self._runners[name, through] = Runner(function, max_result=self._max_result)
+        return self._runners[name, through]
 
     def close(self) -> None:
         """Close all runners."""
@@ -154,6 +159,16 @@ def _answer() -> None:
         answer = {"error": {"code": error.code, "message": error.message, "why": error.why, "hint": error.hint}}
     with out:
         json.dump(answer, out)
+
+
+def function_named(name: str, paths: Sequence[Path | str] = ()) -> Callable[..., Any]:
+    """Import a function here, as a worker does, and return it; FunctionRefused if that can't be."""
+    module, _, qualname = name.partition(":")
+    _extend_path(paths)
+    found: Callable[..., Any] | None = getattr(_imported(module), qualname, None)
+    if not isinstance(found, FunctionType):
+        raise FunctionRefused(f"{module} has no function {qualname!r}", hint="Name it as MODULE:FUNCTION.")
+    return found
 
 
 def _described(offers: Offers, name: str) -> tuple[str, Any, Any]:

@@ -217,6 +217,7 @@ def _bundle(grant: leasing.Grant, runs: tuple[tuple[int, int], ...]) -> Bundle:
         token=grant.lease.token,
         job=grant.job.number,
         function=spec.function,
+        through=spec.through,
         runs=runs,
         options=grant.options,
         code="" if grant.job.any_code else spec.code.version,

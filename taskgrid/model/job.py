@@ -70,6 +70,10 @@ class JobSpec(Model):
     id: JobId
     function: str
     """`module:qualname`."""
+    through: str = ""
+    """The calling convention that leads from payloads into the function and back, one that ships with TaskGrid.
+
+    Empty: a payload holds the function's own arguments."""
     name: str = ""
     """What a person calls it; the function's name when empty."""
     options: TaskOptions = TaskOptions()

@@ -20,7 +20,7 @@ from typing import BinaryIO, Final
 
 from taskgrid.clock import SystemClock
 from taskgrid.errors import TaskGridError
-from taskgrid.functions.current import SLOT, Current
+from taskgrid.functions.current import LEFT, SLOT, Current
 from taskgrid.model import FAILURE_MARK, failure_line, parse_failure
 from taskgrid.worker.courier import HAND_OVER_AFTER, Batch, Courier
 from taskgrid.worker.frames import (
@@ -32,6 +32,7 @@ from taskgrid.worker.frames import (
     Slip,
     Stopped,
     Unfit,
+    Unpublished,
     frame,
     read_frame,
 )
@@ -96,6 +97,8 @@ class TaskProcess:
                 outcome = self._failed(batch, ordinal, outcome, now - before)
             else:
                 buckets[(now - before).bit_length()] += 1
+            if LEFT:
+                self._left(batch, ordinal, outcome)
             size += len(outcome)
             if size > HAND_OVER_BYTES and lines:
                 self._hand_over(batch, ordinal)
@@ -125,6 +128,14 @@ class TaskProcess:
         SLOT[0] = None
         self._view[AT] = ~following
         self._courier.hand_over(batch)
+
+    def _left(self, batch: Batch, ordinal: int, outcome: bytes) -> None:
+        """Note the files that a task left to be published, unless its value came to nothing."""
+        if outcome[0] != _MARK:
+            batch.unpublished += [
+                Unpublished(ordinal=ordinal, temporary=temporary, target=target) for temporary, target in LEFT
+            ]
+        LEFT.clear()
 
     def _stop(self, batch: Batch, ordinal: int) -> None:
         self._hand_over(batch, ordinal)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from taskgrid.worker.frames import Outcomes, Slip, ToAgent, frame
+from taskgrid.worker.frames import Outcomes, Slip, ToAgent, Unpublished, frame
 
 HAND_OVER_AFTER: Final = 100_000_000
 """Nanoseconds: outcomes are handed over at least that often."""
@@ -32,6 +32,7 @@ class Batch:
         self.first = first
         self.lines: list[bytes] = []
         self.slips: list[Slip] = []
+        self.unpublished: list[Unpublished] = []
         self.buckets = [0] * _BUCKETS
         """Successes by bit length of their nanoseconds."""
         self.began = time.monotonic_ns()
@@ -41,17 +42,20 @@ class Batch:
         lines = self.lines[:]
         stop = self.first + len(lines)
         slips = tuple(slip for slip in self.slips if slip.ordinal < stop)
+        unpublished = tuple(each for each in self.unpublished if each.ordinal < stop)
         buckets = self.buckets[:]
         now = time.monotonic_ns()
         header = Outcomes(
             first=self.first,
             count=len(lines),
             slips=slips,
+            unpublished=unpublished,
             nanoseconds=now - self.began,
             durations=_by_microseconds(buckets),
         )
         del self.lines[: len(lines)]
         del self.slips[: len(slips)]
+        del self.unpublished[: len(unpublished)]
         for bucket in _used(buckets):
             self.buckets[bucket] -= buckets[bucket]
         self.first, self.began = stop, now

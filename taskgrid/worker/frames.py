@@ -56,6 +56,10 @@ class Assignment(Model):
     """The time limit of one attempt."""
     code: str = ""
     """Version of the code that the job means; empty: any."""
+    through: str = ""
+    """The calling convention of the job, if it names one."""
+    token: str = ""
+    """The lease's, as text: said where there is a convention, which may need a name that nobody else has."""
     last_try: bool = False
     """Another process had other code; if this one has too, the tasks fail."""
 
@@ -94,6 +98,14 @@ class Slip(Model):
     summary: str
 
 
+class Unpublished(Model):
+    """A file that a task has written: it gets its name once the task's outcome is committed."""
+
+    ordinal: int
+    temporary: Path
+    target: Path
+
+
 class Outcomes(Model):
     """Tasks that ended, `count` of them from the ordinal `first` on; the body holds a line each."""
 
@@ -101,6 +113,7 @@ class Outcomes(Model):
     first: int
     count: int
     slips: tuple[Slip, ...] = ()
+    unpublished: tuple[Unpublished, ...] = ()
     nanoseconds: int
     durations: tuple[tuple[int, int], ...] = ()
     """(b, n): n attempts that succeeded took between 2**b and 2**(b+1) microseconds."""

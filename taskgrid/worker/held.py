@@ -12,19 +12,31 @@ from taskgrid.model import JobNumber, Run, Token
 from taskgrid.model.job import TaskOptions
 from taskgrid.scheduler.runs import RunSet, as_runs, count
 from taskgrid.transport.protocol import Bundle, FailedAttempt, HeldLease
-from taskgrid.worker.frames import Assignment, Outcomes, Slip
+from taskgrid.worker.frames import Assignment, Outcomes, Slip, Unpublished
 from taskgrid.worker.positions import indices, part
 
 
 class Lease:
     """A lease as its worker holds it; changed by the ledger only, read by all."""
 
-    __slots__ = ("attempts", "code", "function", "job", "left", "options", "reports", "token", "trusted_until")
+    __slots__ = (
+        "attempts",
+        "code",
+        "function",
+        "job",
+        "left",
+        "options",
+        "reports",
+        "through",
+        "token",
+        "trusted_until",
+    )
 
     def __init__(self, bundle: Bundle, trusted_until: float) -> None:
         self.token: Token = bundle.token
         self.job: JobNumber = bundle.job
         self.function = bundle.function
+        self.through = bundle.through
         self.code = bundle.code
         self.options: TaskOptions = bundle.options
         self.attempts = dict(bundle.attempts)
@@ -73,6 +85,8 @@ class Work:
             attempts=attempts,
             seconds=None if limit is None else limit.total_seconds(),
             code=lease.code,
+            through=lease.through,
+            token=f"{lease.token}.{lease.token.salt}" if lease.through else "",
             last_try=self.last_try,
         )
 
@@ -115,12 +129,16 @@ class Ended:
     failures: tuple[FailedAttempt, ...] = ()
     seconds: float = 0.0
     durations: tuple[tuple[int, int], ...] = ()
+    unpublished: tuple[tuple[int, Unpublished], ...] = ()
+    """Files that wait for the verdict, each with the task that wrote it."""
 
     @classmethod
     def of(cls, lease: Lease, runs: tuple[Run, ...], outcomes: Outcomes, lines: bytes) -> Ended:
         """Make it of what a child handed over."""
-        failures = tuple(_failed_attempt(slip, runs, slip.ordinal - outcomes.first) for slip in outcomes.slips)
-        return cls(lease, runs, lines, failures, outcomes.nanoseconds / 1e9, outcomes.durations)
+        first = outcomes.first
+        failures = tuple(_failed_attempt(slip, _task_at(runs, slip.ordinal - first)) for slip in outcomes.slips)
+        unpublished = tuple((_task_at(runs, each.ordinal - first), each) for each in outcomes.unpublished)
+        return cls(lease, runs, lines, failures, outcomes.nanoseconds / 1e9, outcomes.durations, unpublished)
 
     def only(self, runs: tuple[Run, ...]) -> Ended:
         """Return the outcomes of these tasks alone; slot time and durations stay with what was taken."""
@@ -132,9 +150,14 @@ class Ended:
             tuple(as_runs(index for index, _ in kept)),
             b"\n".join(line for _, line in kept),
             tuple(failure for failure in self.failures if failure.index in wanted),
+            unpublished=tuple((index, each) for index, each in self.unpublished if index in wanted),
         )
 
 
-def _failed_attempt(slip: Slip, runs: tuple[Run, ...], position: int) -> FailedAttempt:
+def _task_at(runs: tuple[Run, ...], position: int) -> int:
     ((index, _),) = part(runs, position, position + 1)
+    return index
+
+
+def _failed_attempt(slip: Slip, index: int) -> FailedAttempt:
     return FailedAttempt(index=index, cause=slip.cause, type=slip.type, summary=slip.summary)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from taskgrid.errors import FunctionRefused, TaskGridError
+from taskgrid.functions.current import set_lease
 from taskgrid.functions.offers import Offers
 from taskgrid.model import Cause, Failure, failure_line
 from taskgrid.worker.frames import Assignment, Setup
@@ -36,7 +37,9 @@ class Library:
         Raises `Outdated` unless the assignment is its tasks' last try.
         """
         try:
-            return self._offers_for(assignment).runner(assignment.function).run
+            offers = self._offers_for(assignment)
+            set_lease(assignment.token, self._setup.worker)
+            return offers.runner(assignment.function, through=assignment.through).run
         except TaskGridError as error:
             refusal = failure_line(Failure(cause=Cause.ERROR, type="builtins.ImportError", message=str(error)))
             return lambda _: refusal

@@ -21,6 +21,7 @@ from taskgrid.transport.protocol import Judged, ReportRequest
 from taskgrid.transport.proxies import ResultQueue
 from taskgrid.worker.held import Ended
 from taskgrid.worker.ledger import Ledger
+from taskgrid.worker.publishing import publish
 
 _LOOK: Final = 1.0
 """Seconds between two looks at whether the worker ends."""
@@ -79,6 +80,7 @@ class Reporter:
     def _report(self, batch: Sequence[Ended]) -> None:
         request = ReportRequest(worker=self._worker, reports=self._ledger.as_reports(batch))
         reply, _ = self._queue.report(request, tuple(ended.lines for ended in batch))
+        publish(batch, reply.reports)  # before they are settled: a worker that leaves has published what it reported
         later = self._ledger.settle(batch, reply.reports)
         _log_what_was_refused(batch, reply.reports)
         if later:

@@ -346,7 +346,32 @@ _PEERS: tuple[Row, ...] = (
     ),
 )
 
-MATRIX: Final = (*_KILLED, *_STOPPED, *_CUT, *_CALLS, *_TASKS, *_ORDERLY, *_JOURNAL, _DISK_ROW, *_PEERS)
+_OUTPUTS: tuple[Row, ...] = (
+    Row(
+        "master, worker, client of a run over files: `kill -9`",
+        "at random points, the run started again each time",
+        "outputs, total and manifest are those of an undisturbed run, to the byte",
+        _in(
+            "test_files_run",
+            "a_run_with_outputs_that_is_killed_at_random_points_gives_what_an_undisturbed_one_gives",
+            "a_reduction_that_is_killed_at_random_points_gives_what_an_undisturbed_one_gives",
+        ),
+    ),
+    Row(
+        "worker: `kill -9`",
+        "between the commit of an outcome and the rename of what its task wrote",
+        "the closer of the run publishes it: the output is the committed attempt's",
+        _in("test_outputs", "an_output_of_a_worker_killed_between_commit_and_rename_is_published_by_the_closer"),
+    ),
+    Row(
+        "worker: stopped beyond its lease",
+        "while its task writes an output, which another worker's attempt writes too",
+        "one output, the committed attempt's, and nothing of the other",
+        _in("test_outputs", "an_attempt_that_comes_late_leaves_no_trace"),
+    ),
+)
+
+MATRIX: Final = (*_KILLED, *_OUTPUTS, *_STOPPED, *_CUT, *_CALLS, *_TASKS, *_ORDERLY, *_JOURNAL, _DISK_ROW, *_PEERS)
 
 
 def files() -> list[str]:

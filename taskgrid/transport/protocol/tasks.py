@@ -57,6 +57,8 @@ class Bundle(Message):
     """Version of the code that the job means; empty: any."""
     attempts: tuple[tuple[int, int], ...] = ()
     """(task, attempt) where the attempt isn't the first."""
+    through: str = ""
+    """The calling convention of the job, if it names one."""
     alone: bool = False
     """The only task of its bundle because its forerunners crashed or vanished."""
     retries: int = 0

@@ -1,0 +1,147 @@
+"""One `taskgrid files` from its plan to its last line: results go to stdout, or where --out says; talk to stderr."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Final, NoReturn, Self
+
+from taskgrid.cli.quantities import show_count, show_duration
+from taskgrid.cli.terminal import StatusLine, say
+from taskgrid.errors import TaskGridError, UsageError
+from taskgrid.files.preview import previewed
+from taskgrid.files.report import Report, Trouble
+from taskgrid.files.run import Run
+from taskgrid.logs.report import size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskgrid.client.link import Link
+    from taskgrid.files.wish import Settled
+
+_TROUBLES: Final = 20
+"""Files without a result that are named."""
+_EVERY: Final = 0.5
+_LOOK_EVERY: Final = 5.0
+"""Seconds between two looks for new and changed files."""
+
+
+def go_on(link: Link, settled: Settled, max_payload: int) -> NoReturn:
+    """Run it again and again; what there was nothing to do for is said once. An interrupt ends it."""
+    if settled.ledger is None:
+        raise UsageError("--watch needs a ledger", hint="Say with --ledger FILE where to keep what is done.")
+    pause, is_first = threading.Event(), True
+    while True:
+        carry_out(link, settled, max_payload, only_news=not is_first)
+        pause.wait(_LOOK_EVERY)
+        is_first = False
+
+
+def carry_out(link: Link, settled: Settled, max_payload: int, *, only_news: bool = False) -> Report:
+    """Run it, print what is to be printed, and return what it came to; `only_news`: nothing if nothing was read."""
+    run = Run(link, settled, max_payload)
+    if only_news and not any(planned.due for planned in previewed(settled)):
+        return run.report
+    prints = settled.file is None and settled.folder is None and settled.merge is None
+    try:
+        with closing(run), Shown(run) as shown:
+            for result in run:
+                if prints:
+                    shown.make_room()
+                    sys.stdout.buffer.write(result.as_line() + b"\n")
+                    sys.stdout.buffer.flush()
+    except KeyboardInterrupt:
+        say(f"interrupted: {show_count(run.report.done)} files were read, the rest was taken back")
+        raise
+    finally:
+        _tell(run.troubles)
+    if settled.merge is not None and settled.file is None:
+        sys.stdout.buffer.write(run.merged_line() + b"\n")
+    say(summary(run.report))
+    return run.report
+
+
+def _tell(troubles: Sequence[Trouble]) -> None:
+    for trouble in troubles[:_TROUBLES]:
+        say(f"failed: {trouble.path}: {trouble.cause}" + (f" ({trouble.sample})" if trouble.sample else ""))
+    if len(troubles) > _TROUBLES:
+        say(f"failed: {len(troubles) - _TROUBLES:,} more files")
+    if troubles:
+        say("  next: --rerun failed reads them again")
+
+
+def summary(report: Report) -> str:
+    """Return what is said when the run is over."""
+    if report.unchanged == report.files:
+        return f"nothing to do: all {show_count(report.files)} files are done and unchanged"
+    parts = [
+        f"{show_count(report.done)} of {show_count(report.files)} files read",
+        f"{size(report.bytes)}",
+        "" if report.records is None else f"{show_count(report.records)} records",
+        f"{show_count(report.bad)} of them bad" if report.bad else "",
+        f"{show_count(report.unchanged)} unchanged" if report.unchanged else "",
+        f"{show_count(report.failed)} failed" if report.failed else "",
+    ]
+    return ", ".join(part for part in parts if part) + f" in {show_duration(report.seconds)}"
+
+
+def preview(settled: Settled) -> None:
+    """Print which files would be read, and why."""
+    due = 0
+    for planned in previewed(settled):
+        if planned.due:
+            due += 1
+            why = f": {planned.why}" if planned.why else ""
+            sys.stdout.write(f"{planned.standing}\t{planned.seen.size}\t{planned.seen.path}{why}\n")
+    say(f"{show_count(due)} files would be read")
+
+
+class Shown:
+    """The run's progress on a terminal, from a thread that asks the master now and then."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._line = StatusLine()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="taskgrid-progress", daemon=True)
+        self._began = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self._line.visible:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._line.clear()
+
+    def make_room(self) -> None:
+        """Take the line away before other output goes to the same terminal."""
+        self._line.clear()
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(_EVERY):
+            try:
+                self._line.show(self._progress())
+            except TaskGridError:
+                continue  # who reads results meets the same error, and tells
+
+    def _progress(self) -> str:
+        progress = self._run.progress()
+        if progress is None:
+            return "planning"
+        seconds = time.monotonic() - self._began
+        rate = progress.bytes / seconds
+        left = (progress.all_bytes - progress.bytes) / rate if rate else 0.0
+        records = self._run.report.records
+        parts = [
+            f"{show_count(progress.files)}/{show_count(progress.all_files)} files",
+            f"{size(progress.bytes)}/{size(progress.all_bytes)}",
+            f"{show_count(records)} records" if records else "",
+            f"{show_count(progress.failed)} slices failed" if progress.failed else "",
+            f"{size(round(rate))}/s, {show_duration(left)} left" if rate else "",
+        ]
+        return ", ".join(part for part in parts if part)

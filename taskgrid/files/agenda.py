@@ -1,0 +1,71 @@
+"""What a run has to do: how each file stands to what is remembered, how it is cut, what its output is called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from taskgrid.errors import TaskGridError, UsageError
+from taskgrid.files.ledger import Ledger
+from taskgrid.files.listing import Listed
+from taskgrid.files.planning import cut
+from taskgrid.files.remembered import Entry, Recipe
+from taskgrid.files.report import Trouble
+from taskgrid.files.standing import Finding, Standing
+from taskgrid.files.wish import Settled
+
+__all__: list[str] = []  # a worker that offers the package offers what a module of it lists: here nothing
+
+
+class Place(NamedTuple):
+    """A file in its run."""
+
+    finding: Finding
+    entry: Entry | None
+    """How it is read; None if it is not."""
+    trouble: Trouble | None
+    """Why it can't be read or isn't tried again."""
+
+    @property
+    def is_known(self) -> bool:
+        """Say whether it is done, whole or up to its tail."""
+        return self.finding.standing in {Standing.UNCHANGED, Standing.GROWN} and self.trouble is None
+
+
+def placed(settled: Settled, recipe: Recipe, ledger: Ledger, listing: list[Listed]) -> Iterator[Place]:
+    """Yield the files of a listing in order, each with how it stands; those to be read are looked at."""
+    seen = [each.seen for each in listing]
+    for finding in ledger.compare(recipe, seen, rerun=settled.wish.rerun, tail_after=settled.tail_after):
+        yield _read(settled, finding) if finding.due else _left_alone(finding)
+
+
+def _left_alone(finding: Finding) -> Place:
+    failed = finding.standing is Standing.FAILED
+    return Place(finding, None, Trouble(finding.seen.path, f"in quarantine: {finding.why}") if failed else None)
+
+
+def _read(settled: Settled, finding: Finding) -> Place:
+    path = finding.seen.path
+    try:
+        identity, count, index = cut(path, settled.size, settled.indexes, finding.since)
+    except (OSError, TaskGridError) as error:
+        return Place(finding, None, Trouble(path, str(error).splitlines()[0]))
+    return Place(finding, Entry(path, identity, count, finding.since, index), None)
+
+
+def targets_of(settled: Settled, listing: list[Listed]) -> dict[Path, Path | None]:
+    """Return the target of each file; UsageError if two have one."""
+    found: dict[Path, Path] = {}
+    targets: dict[Path, Path | None] = {}
+    for each in listing:
+        target = settled.target_of(each)
+        if target is not None and target in found:
+            raise UsageError(
+                f"{found[target]} and {each.seen.path} would both be written to {target}",
+                hint="Name a folder above both: outputs are called as inputs are below it.",
+            )
+        if target is not None:
+            found[target] = each.seen.path
+        targets[each.seen.path] = target
+    return targets

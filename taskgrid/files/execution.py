@@ -1,0 +1,161 @@
+"""One job of a run: the slices of planned files on their way, and what came of each file, in order.
+
+The plan says which slices there are, so that a run which is taken up again under its key repeats the very
+same ones: what the master has is not added again, and its outcomes are read as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from taskgrid.client.beat import Beat
+from taskgrid.client.control import Control
+from taskgrid.client.link import Link
+from taskgrid.client.results import Source, in_order
+from taskgrid.client.upload import Packer, Upload
+from taskgrid.errors import TaskFailed, TaskGridError
+from taskgrid.files.calling import Done, done_of
+from taskgrid.files.planning import bounds
+from taskgrid.files.remembered import Entry, Planned
+from taskgrid.files.report import Weights
+from taskgrid.files.slices import FileSlice
+from taskgrid.functions.codec import Codec
+from taskgrid.model import JobSpec, JobView
+from taskgrid.transport.protocol import Selector
+
+__all__: list[str] = []  # a worker that offers the package offers what a module of it lists: here nothing
+
+
+class FileEnded(NamedTuple):
+    """A planned file whose tasks have all ended."""
+
+    planned: Planned
+    pieces: Sequence[Done[Any]]
+    """What its slices came to, in order; none if one failed."""
+    cause: str = ""
+    """Why it failed."""
+    sample: str = ""
+    cancelled: bool = False
+
+
+class Slicing(NamedTuple):
+    """How the files of a run become payloads."""
+
+    separator: str
+    begins: str | None
+    target_of: Callable[[Path], Path | None]
+    """The output of an input, if tasks write any."""
+    aside_of: Callable[[Path, int], Path | None]
+    """Where bad records go of the slice of an input that begins at an offset, if they are kept."""
+    strict: bool = False
+    """Whether a bad record is an error."""
+
+    def payloads(self, entry: Entry) -> Iterator[bytes]:
+        """Yield the payload of each slice of a file."""
+        target = self.target_of(entry.path)
+        for start, end in bounds(entry.start, entry.identity.size, entry.slices):
+            slice_ = FileSlice(
+                path=entry.path,
+                start=start,
+                end=end,
+                identity=entry.identity,
+                separator=self.separator,
+                begins=self.begins,
+                index=entry.index,
+            )
+            aside = self.aside_of(entry.path, start)
+            behind = json.dumps([target and str(target), aside and str(aside), self.strict]).encode()
+            yield b"[%b,%b" % (slice_.model_dump_json().encode(), behind[1:])
+
+
+class _DoneCodec:
+    """Reads outcome lines as what tasks over files came to; nothing is ever encoded with it."""
+
+    def __init__(self, value: Any) -> None:
+        self._codec = Codec(done_of(value))
+
+    def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        raise NotImplementedError
+
+    def encode_items(self, items: list[Any], *, first: int = 0, star: bool = False) -> list[bytes]:
+        raise NotImplementedError
+
+    def decode_values(self, lines: bytes) -> list[Any]:
+        return self._codec.decode_many(lines)
+
+    def decode_value(self, line: bytes) -> Any:
+        return self._codec.decode(line)
+
+
+class Execution:
+    """The job of planned files."""
+
+    def __init__(self, link: Link, spec: JobSpec, slicing: Slicing, value: Any) -> None:
+        """Take a job's spec, with the run's key, and the annotation of its function's values."""
+        self._link = link
+        self._upload = Upload(spec)
+        self._slicing = slicing
+        self._codec = _DoneCodec(value)
+        self.weights = Weights()
+
+    def submit(self, planned: Sequence[Planned]) -> None:
+        """Return when all slices are accepted."""
+        for each in planned:
+            self.weights.add(bounds(each.entry.start, each.entry.identity.size, each.entry.slices))
+        payloads = (line for each in planned for line in self._slicing.payloads(each.entry))
+        beat = Beat(self._link)
+        with beat.of(self._upload), self._link.tasks() as proxy:
+            self._upload.send_all(proxy, Packer(_as_they_are).pack_all(payloads))
+        beat.stop()
+
+    def view(self) -> JobView:
+        """Return the job as it stands."""
+        return Control(self._link.control).job(self._selector())
+
+    def cancel(self) -> None:
+        """Take back what has not ended, if anything was accepted and the master is there."""
+        with suppress(TaskGridError):
+            Control(self._link.control).cancel(self._selector())
+
+    def ended(self, planned: Sequence[Planned]) -> Iterator[FileEnded]:
+        """Yield each file as it ends, in order, waiting for it; those recorded before are looked past."""
+        if self._upload.number is None:
+            raise TaskGridError("the master accepted the job and gave it no number")
+        source = Source(self._link, self._upload.job, self._upload.number, self._codec)
+        outcomes = in_order(source, raising=False)
+        for each in planned:
+            pieces = list(islice(outcomes, each.entry.slices))
+            if not each.ended:
+                yield _as_file(each, pieces)
+
+    def _selector(self) -> Selector:
+        return Selector(job=self._upload.job)
+
+
+def _as_they_are(lines: list[bytes], first: int) -> list[bytes]:
+    del first
+    return lines
+
+
+def _as_file(planned: Planned, pieces: list[Any]) -> FileEnded:
+    entry = planned.entry
+    for piece, (start, end) in zip(pieces, bounds(entry.start, entry.identity.size, entry.slices), strict=True):
+        if isinstance(piece, CancelledError):
+            return FileEnded(planned, (), cancelled=True)
+        if isinstance(piece, BaseException):
+            return FileEnded(planned, (), _cause(piece), f"bytes {start} to {end}")
+    return FileEnded(planned, pieces)
+
+
+def _cause(error: BaseException) -> str:
+    """Return why a task failed, in one line, without what only TaskGrid's own people want to know."""
+    first = (str(error) or type(error).__name__).splitlines()[0]
+    if isinstance(error, TaskFailed):
+        return first.removeprefix(f"task {error.task} failed: ").removeprefix("taskgrid.errors.")
+    return f"{type(error).__name__}: {first}"

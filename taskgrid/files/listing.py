@@ -1,0 +1,86 @@
+"""Which files a run is over: patterns become files, each with its name below its pattern's root.
+
+A pattern is a file, a folder, which stands for all files below it, or a glob, in which `**` stands for any
+folders. Names that begin with a dot are found only where they are written out. Nothing is read but folders.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from taskgrid.errors import UsageError
+from taskgrid.files.planning import FilePath, absolute
+from taskgrid.files.standing import Seen
+
+__all__: list[str] = []  # a worker that offers the package offers what a module of it lists: here nothing
+
+
+class Listed(NamedTuple):
+    """A file, and the root of the pattern that it was found by."""
+
+    seen: Seen
+    root: Path
+
+    @property
+    def relative(self) -> Path:
+        """Its name below the root."""
+        return self.seen.path.relative_to(self.root)
+
+
+def listed(patterns: Iterable[FilePath], *, without: Iterable[Path] = ()) -> list[Listed]:
+    """Return the files of patterns, each once, the largest first, but those that are or lie below `without`.
+
+    Raises UsageError for a pattern that leads to nothing. A file that can't be looked at is listed: whoever
+    opens it will say why.
+    """
+    kept_out = tuple(f"{path}/" for path in without)
+    found: dict[Path, Listed] = {}
+    for pattern in patterns:
+        count = 0
+        for path, root in _matching(os.fspath(pattern)):
+            count += 1
+            if path not in found and not f"{path}/".startswith(kept_out):
+                found[path] = Listed(_seen(path), root)
+        if not count:
+            raise UsageError(f"{os.fspath(pattern)} leads to no file", hint="Quote patterns, and use `**` for folders.")
+    return sorted(found.values(), key=lambda each: (-each.seen.size, each.seen.path))
+
+
+def _matching(pattern: str) -> Iterator[tuple[Path, Path]]:
+    """Yield (file, root), absolute."""
+    (whole,) = absolute(pattern)
+    if whole.is_dir():
+        yield from ((path, whole) for path in _below(whole))
+    elif whole.exists() or not glob.has_magic(pattern):
+        if os.path.lexists(whole):
+            yield whole, whole.parent
+    else:
+        root = _root_of(whole)
+        for name in glob.iglob(str(whole), recursive=True):  # noqa: PTH207  # pathlib's finds what begins with a dot
+            path = Path(name)
+            if not path.is_dir():
+                yield path, root
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(parent, name) for name in names if not name.startswith("."))
+
+
+def _root_of(pattern: Path) -> Path:
+    """Return the folder above a glob's first part that is one."""
+    parts = pattern.parts
+    plain = next(number for number, part in enumerate(parts) if glob.has_magic(part))
+    return Path(*parts[:plain])
+
+
+def _seen(path: Path) -> Seen:
+    try:
+        return Seen.of(path, path.stat())
+    except OSError:
+        return Seen(path, 0, 0, 0)

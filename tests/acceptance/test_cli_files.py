@@ -1,0 +1,99 @@
+"""`taskgrid files` and `taskgrid verify`, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_world import World, eventually, world
+
+FUNCTIONS = """
+from taskgrid.files import FileSlice, Output
+
+def total(slice: FileSlice) -> int:
+    return sum(map(int, slice))
+
+def doubled(slice: FileSlice, out: Output) -> int:
+    count = 0
+    with out.open("w") as file:
+        for line in slice:
+            file.write(f"{2 * int(line)}\\n")
+            count += 1
+    return count
+"""
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[World]:
+    """Give a world with logs, a grid, and functions over files."""
+    with world(tmp_path) as here:
+        (tmp_path / "mylogs.py").write_text(FUNCTIONS)
+        for name, count in (("a.log", 10), ("b.log", 5)):
+            write(tmp_path / "logs" / name, count)
+        here.master()
+        here.worker("--functions=mylogs")
+        yield here
+
+
+def write(path: Path, count: int) -> None:
+    """Write numbers, as if long ago."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join(f"{number}\n" for number in range(count)))
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+
+
+def test_files_prints_results_and_a_second_run_finds_all_done(here: World) -> None:
+    """Lines or one value on stdout, talk on stderr, 0 if all went well; patterns and lists alike."""
+    lines = here.run("files", "mylogs:total", "logs/*.log")
+    assert lines.returncode == 0, lines.stderr
+    assert [json.loads(line)["value"] for line in lines.stdout.splitlines()] == [45, 10]
+    listed = here.run("files", "mylogs:total", "-", "--reduce=merge", "--ledger=l", given="logs/a.log\nlogs/b.log\n")
+    assert (listed.returncode, listed.stdout) == (0, "55\n"), listed.stderr
+    again = here.run("files", "mylogs:total", "logs", "--reduce=merge", "--ledger=l")
+    assert (again.returncode, again.stdout) == (0, "55\n")
+    assert again.stderr == "nothing to do: all 2 files are done and unchanged\n"
+
+
+def test_outputs_are_written_and_verified(here: World) -> None:
+    """A dry run says what would be done; what was spoilt is named, with exit status 1."""
+    shown = here.run("files", "mylogs:doubled", "logs", "--out=out/", "--suffix=.x2", "--dry-run")
+    assert [line.split("\t")[0] for line in shown.stdout.splitlines()] == ["new", "new"]
+    assert not (here.home / "out").exists()
+    done = here.run("files", "mylogs:doubled", "logs", "--out=out/", "--suffix=.x2")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert (here.home / "out" / "b.log.x2").read_text() == "0\n2\n4\n6\n8\n"
+    assert here.run("verify", "out/manifest.jsonl").returncode == 0
+    (here.home / "out" / "a.log.x2").write_text("spoilt")
+    spoilt = here.run("verify", "out/manifest.jsonl")
+    assert spoilt.returncode == 1
+    assert "a.log.x2: it has 6 bytes" in spoilt.stdout
+
+
+def test_a_file_that_fails_is_named_and_the_exit_status_says_so(here: World) -> None:
+    """The others have their results; what makes no sense is refused with 2."""
+    (here.home / "logs" / "c.log").write_text("x\n")
+    failed = here.run("files", "mylogs:total", "logs", "--reduce=merge")
+    assert (failed.returncode, failed.stdout) == (1, "55\n")
+    assert "c.log: ValueError: invalid literal" in failed.stderr
+    assert here.run("files", "mylogs:total", "nothing-here").returncode == 2
+    assert here.run("files", "mylogs:doubled", "logs").returncode == 2
+
+
+def test_watch_goes_on_with_what_is_new(here: World) -> None:
+    """Until Ctrl-C, which ends it with 130; what was there is not read again."""
+    how = ("--reduce=merge", "--ledger=l", "--out=results.json", "--watch")
+    watching = here.start("files", "mylogs:total", "logs", *how)
+    results = here.home / "results.json"
+    eventually(lambda: results.exists() and results.read_text() == "55\n")
+    write(here.home / "logs" / "c.log", 3)
+    eventually(lambda: results.read_text() == "58\n")
+    talk = here.talk_of(here.started.index(watching))
+    eventually(lambda: "1 of 3 files read" in talk.read_text())
+    watching.send_signal(signal.SIGINT)
+    assert watching.wait(60) == 130
