@@ -12,7 +12,7 @@ from taskgrid.cli.quantities import show_count, show_duration
 from taskgrid.cli.terminal import StatusLine, say
 from taskgrid.errors import TaskGridError, UsageError
 from taskgrid.files.preview import previewed
-from taskgrid.files.report import Report, Trouble
+from taskgrid.files.report import Progress, Report, Trouble
 from taskgrid.files.run import Run
 from taskgrid.logs.report import size
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _TROUBLES: Final = 20
 """Files without a result that are named."""
 _EVERY: Final = 0.5
+_STUCK_AFTER: Final = 2.0
+"""Seconds without a running task after which the reason is told."""
 _LOOK_EVERY: Final = 5.0
 """Seconds between two looks for new and changed files."""
 
@@ -100,18 +102,18 @@ def preview(settled: Settled) -> None:
 
 
 class Shown:
-    """The run's progress on a terminal, from a thread that asks the master now and then."""
+    """The run's progress on a terminal, from a thread that asks the master; elsewhere only, once, why nothing runs."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._line = StatusLine()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="taskgrid-progress", daemon=True)
-        self._began = time.monotonic()
+        self._began = self._ran_at = time.monotonic()
+        self._said = False
 
     def __enter__(self) -> Self:
-        if self._line.visible:
-            self._thread.start()
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -125,15 +127,24 @@ class Shown:
     def _watch(self) -> None:
         while not self._stopped.wait(_EVERY):
             try:
-                self._line.show(self._progress())
+                progress = self._run.progress()
             except TaskGridError:
                 continue  # who reads results meets the same error, and tells
+            if not self._stopped.is_set():
+                self._show(progress, time.monotonic())
 
-    def _progress(self) -> str:
-        progress = self._run.progress()
-        if progress is None:
-            return "planning"
-        seconds = time.monotonic() - self._began
+    def _show(self, progress: Progress | None, now: float) -> None:
+        if progress is None or not progress.waiting:
+            self._ran_at = now
+        if progress is not None and now > self._ran_at + _STUCK_AFTER:
+            if not self._line.visible and not self._said:
+                self._said = True
+                say(f"waiting: {progress.waiting}")
+            self._line.show(f"waiting: {progress.waiting}")
+        else:
+            self._line.show("planning" if progress is None else self._pace(progress, now - self._began))
+
+    def _pace(self, progress: Progress, seconds: float) -> str:
         rate = progress.bytes / seconds
         left = (progress.all_bytes - progress.bytes) / rate if rate else 0.0
         records = self._run.report.records

@@ -26,7 +26,7 @@ from taskgrid.files.remembered import Entry, Planned
 from taskgrid.files.report import Weights
 from taskgrid.files.slices import FileSlice
 from taskgrid.functions.codec import Codec
-from taskgrid.model import JobSpec, JobView
+from taskgrid.model import Explanation, JobSpec, JobView
 from taskgrid.transport.protocol import Selector
 
 __all__: list[str] = []  # a worker that offers the package offers what a module of it lists: here nothing
@@ -117,6 +117,10 @@ class Execution:
     def view(self) -> JobView:
         """Return the job as it stands."""
         return Control(self._link.control).job(self._selector())
+
+    def explain(self) -> Explanation:
+        """Ask why the job waits, if it does."""
+        return Control(self._link.control).explain(self._selector())
 
     def cancel(self) -> None:
         """Take back what has not ended, if anything was accepted and the master is there."""

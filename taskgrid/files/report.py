@@ -65,6 +65,8 @@ class Progress(NamedTuple):
     all_bytes: int
     failed: int
     """Slices."""
+    waiting: str
+    """Why nothing runs; empty if something does."""
 
 
 class Weights:
@@ -80,8 +82,8 @@ class Weights:
             self._bytes.append(self._bytes[-1] + end - start)
         self._files.append(len(self._bytes) - 1)
 
-    def progress(self, ended: int, failed: int) -> Progress:
+    def progress(self, ended: int, failed: int, waiting: str) -> Progress:
         """Return how far the job is when so many of its tasks have ended."""
         at = min(ended, len(self._bytes) - 1)
         files = bisect_right(self._files, at)
-        return Progress(files, len(self._files), self._bytes[at], self._bytes[-1], failed)
+        return Progress(files, len(self._files), self._bytes[at], self._bytes[-1], failed, waiting)

@@ -107,7 +107,9 @@ class Run:
         if execution is None or view is None:
             return None
         ended = sum(view.counts.get(state, 0) for state in ENDED)
-        return execution.weights.progress(ended, view.counts.get(TaskState.FAILED, 0))
+        running = view.complete or view.counts.get(TaskState.LEASED, 0) > 0
+        why = "" if running else execution.explain().what
+        return execution.weights.progress(ended, view.counts.get(TaskState.FAILED, 0), why)
 
     # ------------------------------------------------------------ the run
 

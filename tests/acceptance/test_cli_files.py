@@ -97,3 +97,15 @@ def test_watch_goes_on_with_what_is_new(here: World) -> None:
     eventually(lambda: "1 of 3 files read" in talk.read_text())
     watching.send_signal(signal.SIGINT)
     assert watching.wait(60) == 130
+
+
+def test_it_says_why_nothing_runs(here: World) -> None:
+    """Nobody waits for a function that no worker offers without being told."""
+    (here.home / "others.py").write_text(FUNCTIONS)
+    waiting = here.start("files", "others:total", "logs")
+    talk = here.talk_of(here.started.index(waiting))
+    eventually(lambda: talk.read_text().startswith("waiting: "))
+    assert "others:total" in talk.read_text()
+    waiting.send_signal(signal.SIGINT)
+    assert waiting.wait(60) == 130
+    assert "interrupted" in talk.read_text()
