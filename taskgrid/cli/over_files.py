@@ -59,19 +59,19 @@ def carry_out(link: Link, settled: Settled, max_payload: int, *, only_news: bool
         say(f"interrupted: {show_count(run.report.done)} files were read, the rest was taken back")
         raise
     finally:
-        _tell(run.troubles)
+        _tell(run.troubles, again=settled.ledger is not None)
     if settled.merge is not None and settled.file is None:
         sys.stdout.buffer.write(run.merged_line() + b"\n")
     say(summary(run.report))
     return run.report
 
 
-def _tell(troubles: Sequence[Trouble]) -> None:
+def _tell(troubles: Sequence[Trouble], *, again: bool) -> None:
     for trouble in troubles[:_TROUBLES]:
         say(f"failed: {trouble.path}: {trouble.cause}" + (f" ({trouble.sample})" if trouble.sample else ""))
     if len(troubles) > _TROUBLES:
         say(f"failed: {len(troubles) - _TROUBLES:,} more files")
-    if troubles:
+    if troubles and again:
         say("  next: --rerun failed reads them again")
 
 

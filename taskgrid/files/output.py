@@ -23,7 +23,6 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from taskgrid.errors import UsageError
 from taskgrid.functions.current import LEASE
-from taskgrid.journal.place import sync_folder
 
 __all__: list[str] = []  # a worker that offers the package offers what a module of it lists: here nothing
 
@@ -129,6 +128,8 @@ class _Summed(io.FileIO):
 
     def close(self) -> None:
         if not self.closed:
+            from taskgrid.journal.place import sync_folder  # noqa: PLC0415  # its room takes long, and few tasks write
+
             try:
                 os.fsync(self.fileno())
             finally:

@@ -352,7 +352,7 @@ _OUTPUTS: tuple[Row, ...] = (
         "at random points, the run started again each time",
         "outputs, total and manifest are those of an undisturbed run, to the byte",
         _in(
-            "test_files_run",
+            "test_killed_runs",
             "a_run_with_outputs_that_is_killed_at_random_points_gives_what_an_undisturbed_one_gives",
             "a_reduction_that_is_killed_at_random_points_gives_what_an_undisturbed_one_gives",
         ),
