@@ -79,7 +79,13 @@ class World:
         with self.talk_of(len(self.started)).open("w") as talk:
             process = subprocess.Popen(
                 [sys.executable, "-m", "taskgrid", *words],
-                **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": talk} | options,
+                **{
+                    "stdin": subprocess.DEVNULL,
+                    "stdout": subprocess.PIPE,
+                    "stderr": talk,
+                    "preexec_fn": _hear_ctrl_c,
+                }
+                | options,
                 text=True,
                 cwd=self.home,
                 env=self.environment,
@@ -183,9 +189,14 @@ class Terminal:
         return self.shown
 
 
+def _hear_ctrl_c() -> None:
+    """Undo what a shell's background job passes on to all it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def _take_terminal() -> None:
     import fcntl
     import termios
 
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _hear_ctrl_c()
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
