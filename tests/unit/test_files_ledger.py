@@ -139,7 +139,9 @@ def test_what_did_not_only_grow_is_read_from_its_beginning(ledger: Ledger, log: 
     assert finding.why
 
 
-@pytest.mark.parametrize("content", [b"one\nhal", gzip.compress(b"one\n") + b"\n"], ids=["within a record", "compressed"])
+@pytest.mark.parametrize(
+    "content", [b"one\nhal", gzip.compress(b"one\n") + b"\n"], ids=["within a record", "compressed"]
+)
 def test_growth_is_no_tail_where_it_can_not_be_entered(ledger: Ledger, log: Path, content: bytes) -> None:
     """In the middle of a record that was counted as it stood, or in compressed data."""
     log.write_bytes(content)
