@@ -52,7 +52,9 @@ def test_slices_of_a_compressed_file_have_each_record_once(
     """Whatever the format, where its units end, and where slices begin in their stored bytes."""
     separator, begins = kind
     path = tmp_path / "packed"
-    path.write_bytes(PACKERS[form](data, unit))
+    packed = PACKERS[form](data, unit)
+    path.write_bytes(packed)
+    split = max(split, len(packed) // 100)  # each slice looks through all indexes: thousands would take minutes
     assert read(slices_of(path, split, separator=separator, begins=begins)) == records_in(data, separator, begins)
 
 
