@@ -5,7 +5,7 @@ A room of its own, since files are a room above the client: nothing below this o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from taskgrid import client
@@ -24,6 +24,7 @@ class Grid(client.Grid):
         function: Callable[..., Any],
         patterns: FilePath | Iterable[FilePath],
         *,
+        arguments: Mapping[str, Any] | None = None,
         split: int | str = "auto",
         separator: str = "\n",
         begins: str | None = None,
@@ -40,9 +41,10 @@ class Grid(client.Grid):
         """Run a function over files, cut into slices; iterate over what is returned, or ask for its `result()`.
 
         `patterns` are files, folders and globs. The function takes a `FileSlice` and, if it writes, an
-        `Output`. `split`, `separator`, `begins` and `indexes` are as in `taskgrid.files.plan`. `reduce` is
-        a function of a sequence of values, or "merge" for values that have `merge(parts)` or `+`. `out` is
-        a folder for an output per input, named as the input and `suffix`, or a file for all results.
+        `Output`; `arguments` are values for its other parameters, by name. `split`, `separator`, `begins`
+        and `indexes` are as in `taskgrid.files.plan`. `reduce` is a function of a sequence of values, or
+        "merge" for values that have `merge(parts)` or `+`. `out` is a folder for an output per input, named
+        as the input and `suffix`, or a file for all results.
         With a `ledger` (in a folder `out` there is one anyway) files that are done and unchanged are not
         read again, and a run that was killed goes on; `rerun` is "changed", "failed" or "all".
         Records that the function calls `slice.bad` for are left out ("skip"), kept beside the output as well
@@ -59,6 +61,7 @@ class Grid(client.Grid):
         wish = Wish(
             function=function,
             patterns=(patterns,) if isinstance(patterns, str | os.PathLike) else tuple(patterns),
+            arguments=arguments or {},
             split=split,
             separator=separator,
             begins=begins,

@@ -17,11 +17,17 @@ from taskgrid.cli.options import At, ModulePath
 from taskgrid.cli.running import Function, MaxAttempts, MemoryLimit, Priority, TimeLimit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from taskgrid.files.wish import Merge, Settled
 
 Patterns = Annotated[
     list[str],
     typer.Argument(metavar="PATTERN", help="Files, folders, globs with `**`; `-` or `@FILE` for a list of them."),
+]
+Given = Annotated[
+    list[str] | None,
+    typer.Option("--arg", metavar="NAME=VALUE", help="A value for a parameter of the function; repeatable."),
 ]
 Split = Annotated[str, typer.Option("--split", metavar="SIZE", help="Most stored bytes of a slice, auto or none.")]
 Reduce = Annotated[
@@ -58,8 +64,9 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say which files would b
 
 
 class How(NamedTuple):
-    """How files are cut, and what becomes of results."""
+    """What the function is given, how files are cut, and what becomes of results."""
 
+    arg: Given = None
     split: Split = "auto"
     reduce: Reduce = None
     out: OutPlace = None
@@ -118,9 +125,11 @@ def _settled(name: str, patterns: list[str], paths: list[Path], how: How, limits
 
     if how.rerun not in set(Rerun):
         raise UsageError(f"--rerun is one of {', '.join(Rerun)}, not {how.rerun!r}")
+    function = function_named(checked_function(name), paths)
     wish = Wish(
-        function=function_named(checked_function(name), paths),
-        patterns=tuple(_listed(patterns)),
+        function=function,
+        patterns=tuple(listed(patterns)),
+        arguments=_arguments(function, how.arg or []),
         split=how.split,
         separator=how.separator.encode().decode("unicode_escape"),
         begins=how.begins,
@@ -137,13 +146,23 @@ def _settled(name: str, patterns: list[str], paths: list[Path], how: How, limits
     return wish.settled()
 
 
+def _arguments(function: Callable[..., object], given: list[str]) -> dict[str, object]:
+    from taskgrid.errors import UsageError
+    from taskgrid.files.calling import Shape
+
+    pairs = dict(each.split("=", 1) for each in given if "=" in each)
+    if len(pairs) < len(given):
+        raise UsageError("--arg takes NAME=VALUE, each name once", why=f"It was given {', '.join(given)}.")
+    return Shape.of(function).arguments.read(pairs)
+
+
 def _reduction(named: str | None, paths: list[Path]) -> Merge | str | None:
     from taskgrid.functions.offers import function_named
 
     return function_named(named, paths) if named is not None and ":" in named else named
 
 
-def _listed(patterns: list[str]) -> list[str]:
+def listed(patterns: list[str]) -> list[str]:
     """Return the patterns, lists replaced by what they name."""
     found: list[str] = []
     for pattern in patterns:

@@ -12,7 +12,20 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from taskgrid.cli import acting, cluster, daemons, files, joining, journaling, keys, looking, pages, reading, running
+from taskgrid.cli import (
+    acting,
+    cluster,
+    daemons,
+    files,
+    joining,
+    journaling,
+    keys,
+    logs,
+    looking,
+    pages,
+    reading,
+    running,
+)
 from taskgrid.cli.failing import explained, fail, wants_json
 
 app = typer.Typer(
@@ -57,7 +70,7 @@ def demo() -> None:
     raise typer.Exit(run_demo())
 
 
-for room in (daemons, cluster, joining, keys, journaling, running, files, reading, looking, acting):
+for room in (daemons, cluster, joining, keys, journaling, running, files, logs, reading, looking, acting):
     room.register(app)
 
 

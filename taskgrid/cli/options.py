@@ -27,6 +27,14 @@ class StatusFormat(StrEnum):
     PROMETHEUS = "prometheus"
 
 
+class PageFormat(StrEnum):
+    """What `-o` of a log's summary chooses from."""
+
+    TABLE = "table"
+    JSON = "json"
+    HTML = "html"
+
+
 Server = Annotated[
     list[str] | None,
     typer.Option(
@@ -40,6 +48,9 @@ Output = Annotated[Format, typer.Option("--output", "-o", help="A table for peop
 StatusOutput = Annotated[
     StatusFormat,
     typer.Option("--output", "-o", help="A table for people, JSON, or metrics in Prometheus' text format."),
+]
+PageOutput = Annotated[
+    PageFormat, typer.Option("--output", "-o", help="Text for people, one JSON value, or a page for a browser.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write results there instead of to stdout.")]
 Values = Annotated[bool, typer.Option("--values", help="Print bare values, a line each, without task and item.")]

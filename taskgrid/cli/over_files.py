@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from taskgrid.cli.quantities import show_count, show_duration
@@ -17,7 +17,7 @@ from taskgrid.files.run import Run
 from taskgrid.logs.report import size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from taskgrid.client.link import Link
     from taskgrid.files.wish import Settled
@@ -48,22 +48,29 @@ def carry_out(link: Link, settled: Settled, max_payload: int, *, only_news: bool
     if only_news and not any(planned.due for planned in previewed(settled)):
         return run.report
     prints = settled.file is None and settled.folder is None and settled.merge is None
-    try:
-        with closing(run), Shown(run) as shown:
-            for result in run:
-                if prints:
-                    shown.make_room()
-                    sys.stdout.buffer.write(result.as_line() + b"\n")
-                    sys.stdout.buffer.flush()
-    except KeyboardInterrupt:
-        say(f"interrupted: {show_count(run.report.done)} files were read, the rest was taken back")
-        raise
-    finally:
-        _tell(run.troubles, again=settled.ledger is not None)
+    with followed(run, again=settled.ledger is not None) as shown:
+        for result in run:
+            if prints:
+                shown.make_room()
+                sys.stdout.buffer.write(result.as_line() + b"\n")
+                sys.stdout.buffer.flush()
     if settled.merge is not None and settled.file is None:
         sys.stdout.buffer.write(run.merged_line() + b"\n")
     say(summary(run.report))
     return run.report
+
+
+@contextmanager
+def followed(run: Run, *, again: bool) -> Iterator[Shown]:
+    """Show how a run goes while it is read, end it with that, and say what failed; `again`: it can be taken up."""
+    try:
+        with closing(run), Shown(run) as shown:
+            yield shown
+    except KeyboardInterrupt:
+        say(f"interrupted: {show_count(run.report.done)} files were read, the rest was taken back")
+        raise
+    finally:
+        _tell(run.troubles, again=again)
 
 
 def _tell(troubles: Sequence[Trouble], *, again: bool) -> None:

@@ -1,8 +1,9 @@
 """How a function over files is called in a task process: with a slice and its output, giving a `Done`.
 
-The payload is `[slice, target, aside, strict]`: the output, where bad records are written, and whether the
-first one is an error; what follows the slice may be left out. What a run wants to know of a task beside its
-value stands in the outcome: what was read and written, by whom and how long. Knows no run.
+The payload is `[slice, target, aside, strict, arguments]`: the output, where bad records are written, whether
+the first one is an error, and what the function is given beside; what follows the slice may be left out. What a
+run wants to know of a task beside its value stands in the outcome: what was read and written, by whom and how
+long. Knows no run.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from taskgrid.errors import FunctionRefused
+from taskgrid.files.arguments import Arguments
 from taskgrid.files.output import Output, Written
 from taskgrid.files.reading import Bad, Noted, Notes
 from taskgrid.files.slices import FileSlice
@@ -65,6 +67,8 @@ class Shape(NamedTuple):
     """The name of its parameter for the output."""
     value: Any
     """The annotation of its value."""
+    arguments: Arguments
+    """Its other parameters."""
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> Shape:
@@ -74,9 +78,10 @@ class Shape(NamedTuple):
         if inspect.iscoroutinefunction(function):
             raise FunctionRefused(f"{function.__name__} is async", hint="Let a function over files be a plain one.")
         _require_a_slice(function.__name__, hints, parameters)
-        outputs = [each.name for each in parameters[1:] if hints.get(each.name) is Output]
-        _refuse_more(function.__name__, [each for each in parameters[1:] if each.name not in outputs[:1]])
-        return cls(outputs[0] if outputs else None, settled(hints.get("return", inspect.Parameter.empty)))
+        output = next((each.name for each in parameters[1:] if hints.get(each.name) is Output), None)
+        others = [each for each in parameters[1:] if each.name != output]
+        value = settled(hints.get("return", inspect.Parameter.empty))
+        return cls(output, value, Arguments(function.__name__, others, hints))
 
 
 def _require_a_slice(name: str, hints: dict[str, Any], parameters: list[inspect.Parameter]) -> None:
@@ -88,19 +93,8 @@ def _require_a_slice(name: str, hints: dict[str, Any], parameters: list[inspect.
         )
 
 
-def _refuse_more(name: str, others: list[inspect.Parameter]) -> None:
-    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    needed = [each.name for each in others if each.default is each.empty and each.kind not in optional]
-    if needed:
-        raise FunctionRefused(
-            f"{name} takes more than a run over files gives: {', '.join(needed)}",
-            why="It is called with a slice and, if it has a parameter of that type, an Output.",
-            hint="Give the other parameters defaults.",
-        )
-
-
 def carried(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function as the convention calls it: from a slice and a target to a `Done`."""
+    """Return a function as the convention calls it: from a slice and what goes with it to a `Done`."""
     shape = Shape.of(function)
 
     def call(
@@ -108,10 +102,11 @@ def carried(function: Callable[..., Any]) -> Callable[..., Any]:
         target: Path | None = None,
         aside: Path | None = None,
         strict: bool = False,
+        arguments: Any = {},  # noqa: B006  # it is only read
     ) -> Any:
         began, notes = time.monotonic(), Notes(strict=strict, aside=aside)
         output = None if target is None or shape.output is None else Output(path=target)
-        given = {} if output is None or shape.output is None else {shape.output: output}
+        given = arguments if output is None or shape.output is None else {**arguments, shape.output: output}
         try:
             value = function(Noted.of(slice, notes), **given)
             return _done(value, slice, notes, output, time.monotonic() - began)
@@ -128,6 +123,7 @@ def carried(function: Callable[..., Any]) -> Callable[..., Any]:
         "target": Path | None,
         "aside": Path | None,
         "strict": bool,
+        "arguments": shape.arguments.annotation,
         "return": done_of(shape.value),
     }
     return call

@@ -55,6 +55,8 @@ class Slicing(NamedTuple):
     """Where bad records go of the slice of an input that begins at an offset, if they are kept."""
     strict: bool = False
     """Whether a bad record is an error."""
+    arguments: bytes = b"{}"
+    """What the function is given beside each slice, as JSON."""
 
     def payloads(self, entry: Entry) -> Iterator[bytes]:
         """Yield the payload of each slice of a file."""
@@ -71,7 +73,7 @@ class Slicing(NamedTuple):
             )
             aside = self.aside_of(entry.path, start)
             behind = json.dumps([target and str(target), aside and str(aside), self.strict]).encode()
-            yield b"[%b,%b" % (slice_.model_dump_json().encode(), behind[1:])
+            yield b"[%b,%b,%b]" % (slice_.model_dump_json().encode(), behind[1:-1], self.arguments)
 
 
 class _DoneCodec:

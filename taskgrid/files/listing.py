@@ -31,8 +31,8 @@ class Listed(NamedTuple):
         return self.seen.path.relative_to(self.root)
 
 
-def listed(patterns: Iterable[FilePath], *, without: Iterable[Path] = ()) -> list[Listed]:
-    """Return the files of patterns, each once, the largest first, but those that are or lie below `without`.
+def listed(patterns: Iterable[FilePath], *, without: Iterable[Path] = (), by_name: bool = False) -> list[Listed]:
+    """Return the files of patterns, each once, the largest first or by name, but those that are or lie below `without`.
 
     Raises UsageError for a pattern that leads to nothing. A file that can't be looked at is listed: whoever
     opens it will say why.
@@ -47,7 +47,7 @@ def listed(patterns: Iterable[FilePath], *, without: Iterable[Path] = ()) -> lis
                 found[path] = Listed(_seen(path), root)
         if not count:
             raise UsageError(f"{os.fspath(pattern)} leads to no file", hint="Quote patterns, and use `**` for folders.")
-    return sorted(found.values(), key=lambda each: (-each.seen.size, each.seen.path))
+    return sorted(found.values(), key=lambda each: (0 if by_name else -each.seen.size, each.seen.path))
 
 
 def _matching(pattern: str) -> Iterator[tuple[Path, Path]]:

@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 
 from taskgrid.files.agenda import targets_of
 from taskgrid.files.ledger import Ledger
-from taskgrid.files.listing import listed
 from taskgrid.files.standing import Finding
 from taskgrid.files.wish import Settled
 
@@ -21,7 +20,7 @@ def previewed(settled: Settled) -> Iterator[Finding]:
 
     A run that was killed, and would go on first, is not counted in: its files stand as before it.
     """
-    listing = listed(settled.wish.patterns, without=settled.own)
+    listing = settled.listing()
     targets_of(settled, listing)
     with ExitStack() as stack:
         place = settled.ledger

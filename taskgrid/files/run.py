@@ -29,7 +29,7 @@ from taskgrid.files.calling import CONVENTION
 from taskgrid.files.closing import publish, sweep
 from taskgrid.files.execution import Execution, FileEnded, Slicing
 from taskgrid.files.ledger import Ledger
-from taskgrid.files.listing import Listed, listed
+from taskgrid.files.listing import Listed
 from taskgrid.files.recording import Recorder, Replacing, as_done, as_written
 from taskgrid.files.remembered import OpenRun
 from taskgrid.files.report import Progress, Report, Trouble
@@ -116,7 +116,7 @@ class Run:
     def _run(self) -> Generator[Result, None, None]:
         with ExitStack() as stack:
             planned_at = self._clock.now()
-            listing = listed(self._settled.wish.patterns, without=self._settled.own)
+            listing = self._settled.listing()
             self._targets = targets_of(self._settled, listing)
             ledger = stack.enter_context(Ledger.open(self._place(stack)))
             manifest = stack.enter_context(Replacing(self._settled.manifest))
@@ -234,6 +234,7 @@ class Run:
             target_of=lambda path: self._targets.get(path) if writes else None,
             aside_of=lambda path, start: settled.aside_of(self._targets.get(path), start),
             strict=wish.bad == "fail",
+            arguments=settled.arguments,
         )
         spec = spec.model_copy(update={"through": CONVENTION})
         self._execution = execution = Execution(self._link, spec, slicing, settled.shape.value)

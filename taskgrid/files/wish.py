@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Final
 
 from taskgrid.errors import UsageError
 from taskgrid.files.calling import Shape
-from taskgrid.files.listing import Listed
+from taskgrid.files.listing import Listed, listed
 from taskgrid.files.planning import FilePath, absolute, slice_size
 from taskgrid.files.records import records_of
 from taskgrid.files.remembered import Recipe
@@ -32,6 +33,8 @@ class Wish:
 
     function: Callable[..., Any]
     patterns: tuple[FilePath, ...]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """What the function is given beside each slice, by name."""
     split: int | str = "auto"
     separator: str = "\n"
     begins: str | None = None
@@ -47,10 +50,13 @@ class Wish:
     """How many files may fail, as a number or as "5%" of all, before the run is stopped. None: any number."""
     options: dict[str, Any] = field(default_factory=dict)
     """Of its job, as `@task` takes them."""
+    by_name: bool = False
+    """Whether files and their results come in order of name; else the largest first, so that none begins last."""
 
     def settled(self) -> Settled:
         """Return the run as it will be; UsageError for what can't be together."""
         shape = Shape.of(self.function)
+        arguments = shape.arguments.encode(self.arguments)
         records_of(self.separator, self.begins)
         out = None if self.out is None else next(absolute(self.out))
         folder = out if out is not None and (shape.output or _is_folder(self.out, out)) else None
@@ -68,7 +74,8 @@ class Wish:
         if shape.output is not None and merge is not None:
             each_whole = True
         size = slice_size("none" if each_whole else self.split)
-        return Settled(self, shape, merge, size, None if folder else out, folder, _bearable(self.max_fails, self.bad))
+        bearable = _bearable(self.max_fails, self.bad)
+        return Settled(self, shape, arguments, merge, size, None if folder else out, folder, bearable)
 
     def _check_bad(self, folder: Path | None) -> None:
         if self.bad not in _BAD:
@@ -110,6 +117,8 @@ class Settled:
 
     wish: Wish
     shape: Shape
+    arguments: bytes
+    """What the function is given beside each slice, as JSON."""
     merge: Merge | None
     size: int | None
     """The most stored bytes of a slice."""
@@ -152,11 +161,15 @@ class Settled:
         beside = [] if ledger is None else [ledger, ledger.with_name(f"{ledger.name}.lock")]
         return [path for path in (self.file, self.folder, self.manifest, *beside) if path is not None]
 
-    def target_of(self, listed: Listed) -> Path | None:
+    def listing(self) -> list[Listed]:
+        """Return the files of the run, in their order; UsageError for a pattern that leads to nothing."""
+        return listed(self.wish.patterns, without=self.own, by_name=self.wish.by_name)
+
+    def target_of(self, file: Listed) -> Path | None:
         """Return what the output of an input is called: as the input below its root."""
         if self.folder is None:
             return None
-        relative = listed.relative
+        relative = file.relative
         suffix = self.wish.suffix
         if suffix is None:
             suffix = "" if self.shape.output else ".json"
@@ -184,4 +197,6 @@ class Settled:
             "suffix": wish.suffix,
             "bad": wish.bad,
         }
+        if wish.arguments:  # named only then, so that what is remembered of functions without any stays
+            parameters["arguments"] = json.loads(self.arguments)
         return Recipe(function=name_of(wish.function), code=code, parameters=parameters)

@@ -1,12 +1,16 @@
 """Log processing that ships with TaskGrid: what a log adds up to, what it counts, which lines match.
 
-These are ordinary task functions, offered by every worker that was not told otherwise:
+These are ordinary task functions, offered by every worker that was not told otherwise. Three take a
+path, and read the file where the worker is, plain or gzip:
 
     taskgrid map taskgrid.logs:access_summary /var/log/nginx/access.log*
 
-Each reads a file where the worker is, plain or gzip, and returns a result that merges;
-`taskgrid.logs.report` prints a summary. What they do per block is in `access`, `counting` and
-`searching`, as pure functions. Nothing here knows of masters or jobs.
+Three take a slice, of a file compressed in any way: what `taskgrid logs` runs, and `taskgrid files` can:
+
+    taskgrid files taskgrid.logs:summary_of '/var/log/nginx/*' --reduce merge
+
+Each returns a result that merges; `taskgrid.logs.report` shows a summary. What they do per block is in
+`access`, `counting` and `searching`, as pure functions. Nothing here knows of masters or jobs.
 """
 
 from __future__ import annotations
@@ -14,15 +18,33 @@ from __future__ import annotations
 from itertools import chain
 from pathlib import Path
 
+from taskgrid.files import FileSlice
 from taskgrid.logs import access, counting, searching
 from taskgrid.logs.counting import FieldCounts
-from taskgrid.logs.formats import named, recognised
+from taskgrid.logs.excerpts import Found, excerpt
+from taskgrid.logs.formats import Format, named, recognised
 from taskgrid.logs.reading import file_blocks
 from taskgrid.logs.searching import LIMIT, Match, Matches
 from taskgrid.logs.summary import AccessSummary
 from taskgrid.merging import Tally
 
-__all__ = ["AccessSummary", "FieldCounts", "Match", "Matches", "Tally", "access_summary", "count_field", "grep_lines"]
+__all__ = [
+    "AccessSummary",
+    "FieldCounts",
+    "Found",
+    "Match",
+    "Matches",
+    "Tally",
+    "access_summary",
+    "count_field",
+    "counts_of",
+    "grep_lines",
+    "matches_of",
+    "summary_of",
+]
+
+_BEGINNING = 64 << 10
+"""Stored bytes of a file that its format is told by."""
 
 
 def access_summary(path: Path) -> AccessSummary:
@@ -51,3 +73,44 @@ def grep_lines(path: Path, pattern: str, limit: int = LIMIT) -> Matches:
     Raises what `access_summary` does, and UsageError if the pattern is no regular expression.
     """
     return searching.grep(file_blocks(path), pattern, source=str(path), limit=limit)
+
+
+def summary_of(slice: FileSlice, log_format: str = "") -> AccessSummary:  # noqa: A002  # the word of the glossary
+    """Summarise a slice of a web server's log: access or vhost lines, or JSON with a request in each.
+
+    Raises what reading a slice does, and UsageError if the format is another, or none that is known.
+    """
+    return access.summarised(slice.blocks(), _format_of(slice, log_format), files=int(slice.start == 0))
+
+
+def counts_of(slice: FileSlice, field: str, log_format: str = "") -> FieldCounts:  # noqa: A002  # likewise
+    """Count the values of a field in a slice of a log of this format, or of the one that the file begins with.
+
+    Raises what reading a slice does, and UsageError if there is no such format or field.
+    """
+    return counting.count(slice.blocks(), field, _format_of(slice, log_format))
+
+
+def matches_of(
+    slice: FileSlice,  # noqa: A002  # likewise
+    pattern: str,
+    ignore_case: bool = False,
+    only_count: bool = False,
+    after: int = 0,
+) -> Found:
+    """Find the lines of a slice that match a regular expression, as many as have room; or only count them.
+
+    `after` is `Found.next` of what came before. Raises what reading a slice does, and UsageError if the
+    pattern is no regular expression.
+    """
+    search = searching.Search(pattern, ignore_case=ignore_case)
+    found = excerpt(slice.blocks(), search, after=after, only_count=only_count)
+    return found if found.next is None else found.model_copy(update={"source": slice})
+
+
+def _format_of(slice_: FileSlice, log_format: str) -> Format:
+    """Return the format of a file's lines: told by its beginning, so that all its slices are read alike."""
+    if log_format:
+        return named(log_format)
+    beginning = slice_.model_copy(update={"start": 0, "end": min(_BEGINNING, slice_.identity.size)})
+    return recognised(next(beginning.blocks(), b""))

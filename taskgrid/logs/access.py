@@ -1,4 +1,4 @@
-"""Turns the lines of an access log into its summary, in memory that does not grow with the log.
+"""Turns the lines of a web server's log into its summary, in memory that does not grow with the log.
 
 Knows how counted columns become a summary; what a line is, `taskgrid.lines` knows.
 """
@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from taskgrid.lines.columns import Columns
+from taskgrid.logs.by_record import RecordColumns
 from taskgrid.logs.fields import text, value_of
+from taskgrid.logs.formats import Access, Format
 from taskgrid.logs.reading import Block, whole_lines
 from taskgrid.logs.summary import AccessSummary
 from taskgrid.merging import Tally
@@ -29,7 +31,16 @@ _NAMED: Final = ("clients", "requests", "hits", "agents", "referrers", "errors")
 
 def summarise(blocks: Iterable[Block], *, files: int = 1, host: bool = False) -> AccessSummary:
     """Summarise an access log, given in blocks that end where a line ends; `host`: a virtual host stands first."""
-    columns = Columns(host=host)
+    return _counted(blocks, Columns(host=host), files)
+
+
+def summarised(blocks: Iterable[Block], log: Format, *, files: int = 1) -> AccessSummary:
+    """Summarise the log of a web server in any format; UsageError for one without a status in its lines."""
+    columns = Columns(host=log.host) if isinstance(log, Access) else RecordColumns(log)
+    return _counted(blocks, columns, files)
+
+
+def _counted(blocks: Iterable[Block], columns: Columns | RecordColumns, files: int) -> AccessSummary:
     missed: Counter[str] = Counter()
     for block in whole_lines(blocks):
         columns.add(block)
@@ -38,7 +49,7 @@ def summarise(blocks: Iterable[Block], *, files: int = 1, host: bool = False) ->
     return _summary(columns, missed, files)
 
 
-def _summary(columns: Columns, missed: Mapping[str, int], files: int) -> AccessSummary:
+def _summary(columns: Columns | RecordColumns, missed: Mapping[str, int], files: int) -> AccessSummary:
     return AccessSummary(
         files=files,
         lines=columns.lines,

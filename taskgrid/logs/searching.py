@@ -5,7 +5,8 @@ The quick way lets one search run over a whole block, and from each hit goes on 
 leaves no line out if the expression cannot tell a line's end from the end of a text: a match in a line
 is then also one in the block, so that no search runs past it without a hit. A hit that spans lines is
 no hit yet: each of its lines is asked by itself. Expressions that look around, own what they have
-taken, or mean the ends of a text are asked line by line.
+taken, or mean the ends of a text are asked line by line. Where every match has a certain text in it,
+only lines that have the text are asked.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from taskgrid.errors import UsageError
 from taskgrid.lines.columns import lines_in
 from taskgrid.logs.fields import text
+from taskgrid.logs.literal import literal_in
 from taskgrid.logs.reading import Block, whole_lines
 
 __all__ = ["Match", "Matches"]
@@ -113,12 +115,23 @@ class Search:
         except re.error as error:
             raise UsageError(f"not a regular expression: {pattern}", why=str(error)) from None
         self._by_line = _TELLS_ENDS.search(raw) is not None
+        self._literal = None if ignore_case else literal_in(pattern)
 
     def spans(self, block: bytes) -> Iterator[tuple[int, int]]:
         """Yield where each matching line of a block of whole lines begins and ends, its newline not included."""
-        if self._by_line:
-            yield from self._asked(block, 0, len(block))
-            return
+        if self._literal is not None:
+            return self._having(block, self._literal)
+        return self._asked(block, 0, len(block)) if self._by_line else self._searched(block)
+
+    def _having(self, block: bytes, literal: bytes) -> Iterator[tuple[int, int]]:
+        end = 0
+        while (at := block.find(literal, end)) >= 0:
+            start = block.rfind(b"\n", end, at) + 1 or end
+            end = block.find(b"\n", at)
+            if self._pattern.search(block[start:end]):
+                yield start, end
+
+    def _searched(self, block: bytes) -> Iterator[tuple[int, int]]:
         start = 0
         while hit := self._pattern.search(block, start, len(block) - 1) if start < len(block) else None:
             first = block.rfind(b"\n", start, hit.start()) + 1 or start

@@ -18,7 +18,8 @@ LADDER = (
     {"transport"},
     {"client", "master", "worker"},
     {"testing", "merging", "lines"},
-    {"logs", "files", "integrations"},
+    {"files", "integrations"},
+    {"logs"},
     {"grid"},
     {"cli", "web"},
 )

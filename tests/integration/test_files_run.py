@@ -201,19 +201,24 @@ def test_a_run_that_was_left_early_is_cancelled_and_its_files_are_new_again(
     assert (again.report.done, again.report.unchanged, again.troubles) == (2, 1, [])
 
 
-@pytest.mark.parametrize(
-    ("function", "how", "says"),
-    [
-        (files_tasks.greedy, {}, "takes more than a run over files gives: more"),
-        (files_tasks.no_slice, {}, "is no FileSlice"),
-    ],
-)
-def test_a_function_that_no_run_can_call_is_refused(
-    grid: Grid, function: object, how: dict[str, object], says: str
-) -> None:
+def test_a_function_that_no_run_can_call_is_refused(grid: Grid) -> None:
     """Before anything is listed."""
-    with pytest.raises(FunctionRefused, match=says):
-        grid.files(function, "nowhere", **how)  # type: ignore[arg-type]  # that is the point
+    with pytest.raises(FunctionRefused, match="is no FileSlice"):
+        grid.files(files_tasks.no_slice, "nowhere")
+    with pytest.raises(UsageError, match="greedy needs a value for more"):
+        grid.files(files_tasks.greedy, "nowhere")
+
+
+def test_a_function_is_given_its_arguments(grid: Grid, logs: Path, tmp_path: Path) -> None:
+    """With other ones the same files are read again, and what is remembered of the first stays."""
+    ledger = tmp_path / "ledger"
+
+    def longer(more: int) -> tuple[int, int]:
+        run = grid.files(files_tasks.greedy, logs, arguments={"more": more}, reduce="merge", ledger=ledger)
+        return run.result(), run.report.done
+
+    size = sum(path.stat().st_size for path in logs.rglob("*.log"))
+    assert [longer(1), longer(2), longer(1)] == [(size + 3, 3), (size + 6, 3), (size + 3, 0)]
 
 
 @pytest.mark.parametrize(

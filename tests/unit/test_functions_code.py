@@ -172,5 +172,6 @@ def test_a_module_that_a_package_led_to_offers_what_it_lists(tmp_path: Path, loa
 def test_what_ships_offers_what_is_meant_for_use() -> None:
     """Nobody submits what a log's summary is made of."""
     assert Offers.of(["taskgrid.logs"]).names() == [
-        f"taskgrid.logs:{name}" for name in ("access_summary", "count_field", "grep_lines")
+        f"taskgrid.logs:{name}"
+        for name in ("access_summary", "count_field", "counts_of", "grep_lines", "matches_of", "summary_of")
     ]

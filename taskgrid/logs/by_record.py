@@ -1,0 +1,61 @@
+"""Counts what a summary needs line by line, for formats that have requests but are not the servers' own.
+
+Knows the standard names of fields, and nothing of summaries.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from taskgrid.errors import UsageError
+from taskgrid.lines.columns import ERROR
+from taskgrid.logs.fields import value_of
+from taskgrid.logs.formats import Format, Record, split
+
+__all__: list[str] = []  # made for other modules, not for workers to offer
+
+
+class RecordColumns:
+    """Counts of the values of each column, as `taskgrid.lines` has them for access logs."""
+
+    def __init__(self, log: Format) -> None:
+        """Take the lines' format; UsageError if its lines have no status."""
+        if log.columns is not None and "status" not in log.columns:
+            fields = ", ".join(log.columns)
+            raise UsageError(
+                f"{log.name} lines have no status, as a web server's log has: count one of their fields, {fields}"
+            )
+        self._log = log
+        self.lines = 0
+        self.good = 0
+        self.size = 0
+        self.clients: Counter[bytes] = Counter()
+        self.hits: Counter[bytes] = Counter()
+        self.requests: Counter[bytes] = Counter()
+        self.statuses: Counter[bytes] = Counter()
+        self.referrers: Counter[bytes] = Counter()
+        self.agents: Counter[bytes] = Counter()
+        self.errors: Counter[bytes] = Counter()
+
+    def add(self, block: bytes) -> None:
+        """Count a block of whole lines."""
+        lines = split(block)
+        self.lines += len(lines)
+        for line in lines:
+            record = self._log.read(line)
+            if record is not None and (status := record.get("status")) and len(status) == 3 and status.isdigit():
+                self._take(record, status)
+
+    def _take(self, record: Record, status: bytes) -> None:
+        request = record.get("request") or b"%b %b" % (record.get("method") or b"-", record.get("path") or b"-")
+        size = record.get("bytes") or b""
+        self.good += 1
+        self.size += int(size) if size.isdigit() else 0
+        self.statuses[status] += 1
+        self.requests[request] += 1
+        self.clients[record.get("client") or b"-"] += 1
+        self.hits[value_of("hour", record.get("time") or b"") or b"-"] += 1
+        self.referrers[record.get("referrer") or b"-"] += 1
+        self.agents[record.get("agent") or b"-"] += 1
+        if status >= ERROR:
+            self.errors[b"%b %b" % (status, request)] += 1
