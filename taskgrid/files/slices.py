@@ -25,6 +25,7 @@ from taskgrid.files.units import unit_pieces
 __all__: list[str] = []  # a worker that offers the package offers what a module of it lists: here nothing
 
 _BLOCK: Final = 256 << 10
+"""Bytes that fit into a core's own cache."""
 _LINE: Final = 16 << 10
 """Bytes in which most records end."""
 
@@ -102,12 +103,15 @@ class FileSlice(BaseModel):
             path=str(self.path),
         )
 
-    def blocks(self) -> Iterator[bytes]:
-        """Yield the records in blocks of many, about 256 KiB, each of whole records: what fast code wants."""
+    def blocks(self, size: int = _BLOCK) -> Iterator[bytes]:
+        """Yield the records in blocks of many, each of whole records: what fast code wants.
+
+        A block has about `size` bytes, or, in a compressed file, what its format has in one piece.
+        """
         with Stored(self.path) as stored:
             opened = self.identity.require(stored)
             try:
-                with closing(snapped(self._pieces(stored), self._records(), whole=self.start == 0)) as blocks:
+                with closing(snapped(self._pieces(stored, size), self._records(), whole=self.start == 0)) as blocks:
                     yield from blocks
             except FileDamaged:
                 opened.require(stored)  # rewritten under our hands: that is the cause then
@@ -117,16 +121,16 @@ class FileSlice(BaseModel):
     def _records(self) -> Records:
         return records_of(self.separator, self.begins)
 
-    def _pieces(self, stored: Stored) -> Pieces:
+    def _pieces(self, stored: Stored, size: int) -> Pieces:
         if self.end == 0:
             return ()
         archive = archive_of(stored, self.index)
         if archive is None:
-            return _plain_pieces(stored, self._records(), self.start, self.end)
+            return _plain_pieces(stored, self._records(), self.start, self.end, max(size, 2 * _LINE))
         return unit_pieces(archive, self.start, self.end, self.identity.size)
 
 
-def _plain_pieces(stored: Stored, records: Records, start: int, end: int) -> Iterator[tuple[bytes, bool]]:
+def _plain_pieces(stored: Stored, records: Records, start: int, end: int, most: int) -> Iterator[tuple[bytes, bool]]:
     """Yield a plain file's bytes from the mark before `start` on, so that a boundary right there is found.
 
     The end is taken back by a mark likewise: a file that ended with a whole record, and has grown, is
@@ -134,8 +138,8 @@ def _plain_pieces(stored: Stored, records: Records, start: int, end: int) -> Ite
     """
     at, until = max(0, start - records.mark), end - records.mark
     while at < until:
-        size = min(_BLOCK, until - at)
-        if size == _BLOCK:
+        size = min(most, until - at)
+        if size == most:
             size -= _LINE - (records.last(stored.read(at + size - _LINE, _LINE)) or _LINE)
         data = stored.read(at, size)
         if not data:

@@ -1,29 +1,29 @@
 """Log processing that ships with TaskGrid: what a log adds up to, what it counts, which lines match.
 
 These are ordinary task functions, offered by every worker that was not told otherwise. Three take a
-path, and read the file where the worker is, plain or gzip:
+path, and read the file where the worker is:
 
     taskgrid map taskgrid.logs:access_summary /var/log/nginx/access.log*
 
-Three take a slice, of a file compressed in any way: what `taskgrid logs` runs, and `taskgrid files` can:
+Three take a slice of a file: what `taskgrid logs` runs, and `taskgrid files` can:
 
     taskgrid files taskgrid.logs:summary_of '/var/log/nginx/*' --reduce merge
 
-Each returns a result that merges; `taskgrid.logs.report` shows a summary. What they do per block is in
-`access`, `counting` and `searching`, as pure functions. Nothing here knows of masters or jobs.
+Files may be compressed in any way. Each returns a result that merges; `taskgrid.logs.report` shows a
+summary. What they do per block is in `access`, `counting` and `searching`, as pure functions. Nothing
+here knows of masters or jobs.
 """
 
 from __future__ import annotations
 
-from itertools import chain
 from pathlib import Path
 
-from taskgrid.files import FileSlice
+from taskgrid.files import FileSlice, plan
 from taskgrid.logs import access, counting, searching
 from taskgrid.logs.counting import FieldCounts
 from taskgrid.logs.excerpts import Found, excerpt
 from taskgrid.logs.formats import Format, named, recognised
-from taskgrid.logs.reading import file_blocks
+from taskgrid.logs.reading import BLOCK
 from taskgrid.logs.searching import LIMIT, Match, Matches
 from taskgrid.logs.summary import AccessSummary
 from taskgrid.merging import Tally
@@ -48,12 +48,12 @@ _BEGINNING = 64 << 10
 
 
 def access_summary(path: Path) -> AccessSummary:
-    """Summarise an Apache or nginx access log (common or combined format, plain or gzip) in under 1 MiB of JSON.
+    """Summarise an Apache or nginx access log (common or combined format) in under 1 MiB of JSON.
 
-    Lines that are no access log lines are counted as bad. Raises `OSError`, `EOFError` or
-    `zlib.error` if the file can't be read to its end.
+    Lines that are no access log lines are counted as bad. Raises what reading a slice does: `OSError`,
+    FileDamaged, FileChanged and RecordTooLong.
     """
-    return access.summarise(file_blocks(path))
+    return access.summarise(_whole(path).blocks(BLOCK))
 
 
 def count_field(path: Path, field: str, log_format: str = "") -> FieldCounts:
@@ -61,18 +61,15 @@ def count_field(path: Path, field: str, log_format: str = "") -> FieldCounts:
 
     Raises what `access_summary` does, and UsageError if there is no such format or field.
     """
-    blocks = file_blocks(path)
-    first = next(blocks, b"")
-    log = named(log_format) if log_format else recognised(first)
-    return counting.count(chain((first,), blocks), field, log)
+    return counts_of(_whole(path), field, log_format)
 
 
 def grep_lines(path: Path, pattern: str, limit: int = LIMIT) -> Matches:
-    """Find the lines that match a regular expression, with where they stand in the file (unpacked, if it is gzip).
+    """Find the lines that match a regular expression, with where they stand in the file, decoded if it is compressed.
 
     Raises what `access_summary` does, and UsageError if the pattern is no regular expression.
     """
-    return searching.grep(file_blocks(path), pattern, source=str(path), limit=limit)
+    return searching.grep(_whole(path).blocks(BLOCK), pattern, source=str(path), limit=limit)
 
 
 def summary_of(slice: FileSlice, log_format: str = "") -> AccessSummary:  # noqa: A002  # the word of the glossary
@@ -80,7 +77,7 @@ def summary_of(slice: FileSlice, log_format: str = "") -> AccessSummary:  # noqa
 
     Raises what reading a slice does, and UsageError if the format is another, or none that is known.
     """
-    return access.summarised(slice.blocks(), _format_of(slice, log_format), files=int(slice.start == 0))
+    return access.summarised(slice.blocks(BLOCK), _format_of(slice, log_format), files=int(slice.start == 0))
 
 
 def counts_of(slice: FileSlice, field: str, log_format: str = "") -> FieldCounts:  # noqa: A002  # likewise
@@ -88,7 +85,7 @@ def counts_of(slice: FileSlice, field: str, log_format: str = "") -> FieldCounts
 
     Raises what reading a slice does, and UsageError if there is no such format or field.
     """
-    return counting.count(slice.blocks(), field, _format_of(slice, log_format))
+    return counting.count(slice.blocks(BLOCK), field, _format_of(slice, log_format))
 
 
 def matches_of(
@@ -104,8 +101,12 @@ def matches_of(
     pattern is no regular expression.
     """
     search = searching.Search(pattern, ignore_case=ignore_case)
-    found = excerpt(slice.blocks(), search, after=after, only_count=only_count)
+    found = excerpt(slice.blocks(BLOCK), search, after=after, only_count=only_count)
     return found if found.next is None else found.model_copy(update={"source": slice})
+
+
+def _whole(path: Path) -> FileSlice:
+    return next(plan(path, "none"))
 
 
 def _format_of(slice_: FileSlice, log_format: str) -> Format:

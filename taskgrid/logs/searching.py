@@ -33,6 +33,9 @@ LIMIT: Final = 1000
 _TELLS_ENDS: Final = re.compile(rb"\(\?(?!:|P<|P=)|\\[AZzB]|[*+?}]\+")
 """What can make a line match by itself and not within a block."""
 
+_NO_TEXT: Final = frozenset("^.[\\")
+"""How an expression begins that does not begin with a text; one without any text has none to be found by either."""
+
 
 class Match(BaseModel):
     """A matching line."""
@@ -115,7 +118,8 @@ class Search:
         except re.error as error:
             raise UsageError(f"not a regular expression: {pattern}", why=str(error)) from None
         self._by_line = _TELLS_ENDS.search(raw) is not None
-        self._literal = None if ignore_case else literal_in(pattern)
+        # An expression that begins with a text is looked for by it in C: nothing is faster.
+        self._literal = literal_in(pattern) if pattern[:1] in _NO_TEXT and not ignore_case else None
 
     def spans(self, block: bytes) -> Iterator[tuple[int, int]]:
         """Yield where each matching line of a block of whole lines begins and ends, its newline not included."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import random
 from pathlib import Path
 
 import pytest
 
+from taskgrid.errors import FileDamaged
 from taskgrid.logs import AccessSummary, access, access_summary
-from taskgrid.logs.reading import blocks
 
 LINE = b'203.0.113.7 - - [17/May/2015:10:05:03 +0000] "GET /a HTTP/1.1" 200 512 "-" "curl"\n'
 
@@ -50,7 +49,7 @@ def test_a_gzip_that_is_cut_off_is_an_error(log: Path) -> None:
     """Half a file is never given out for the whole."""
     lines = b"".join(LINE.replace(b"/a", b"/%d" % number) for number in range(1000))
     log.write_bytes(gzip.compress(lines)[:-100])
-    with pytest.raises(EOFError):
+    with pytest.raises(FileDamaged):
         access_summary(log)
 
 
@@ -117,22 +116,3 @@ def test_names_beyond_the_bound_are_missed_by_no_more_than_is_said(log: Path, mo
     for path in set(paths):
         kept = summary.paths.counts.get(path.decode(), 0)
         assert kept <= paths.count(path) <= kept + summary.paths.missed
-
-
-@pytest.mark.parametrize("size", [1, 7, 82, 83, 1000])
-def test_blocks_end_at_newlines_and_leave_nothing_out(size: int) -> None:
-    """However a file is cut into blocks, the lines are the same."""
-    content = LINE * 5 + b"\n\nlast"
-    found = list(blocks(io.BytesIO(content), size=size))
-    assert all(block.endswith(b"\n") for block in found)
-    assert b"".join(found) == content + b"\n"
-
-
-def test_a_line_that_never_ends_takes_no_memory_and_is_bad() -> None:
-    """An over-long line is one bad line, even if its end looks like a good one."""
-    content = b"x" * 1000 + LINE + LINE
-    found = b"".join(blocks(io.BytesIO(content), size=10, longest=100))
-    assert found.count(b"\n") == 2
-    assert found.endswith(LINE)
-    assert found.startswith(b" ")
-    assert len(found) < 300
