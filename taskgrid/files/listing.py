@@ -10,13 +10,16 @@ import glob
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from taskgrid.errors import UsageError
 from taskgrid.files.planning import FilePath, absolute
 from taskgrid.files.standing import Seen
 
 __all__: list[str] = []  # a worker that offers the package offers what a module of it lists: here nothing
+
+
+_MOST_ROOTS: Final = 8
 
 
 class Listed(NamedTuple):
@@ -48,6 +51,16 @@ def listed(patterns: Iterable[FilePath], *, without: Iterable[Path] = (), by_nam
         if not count:
             raise UsageError(f"{os.fspath(pattern)} leads to no file", hint="Quote patterns, and use `**` for folders.")
     return sorted(found.values(), key=lambda each: (0 if by_name else -each.seen.size, each.seen.path))
+
+
+def roots_of(listing: Iterable[Listed]) -> tuple[str, ...]:
+    """Return the folders that whoever reads the files must see: at most 8, in which all of them are."""
+    roots = sorted({each.root for each in listing})
+    outer: list[Path] = []
+    for root in roots:
+        if not outer or not root.is_relative_to(outer[-1]):
+            outer.append(root)
+    return tuple(map(str, outer)) if len(outer) <= _MOST_ROOTS else (os.path.commonpath(outer),)
 
 
 def _matching(pattern: str) -> Iterator[tuple[Path, Path]]:

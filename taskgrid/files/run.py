@@ -29,7 +29,7 @@ from taskgrid.files.calling import CONVENTION
 from taskgrid.files.closing import publish, sweep
 from taskgrid.files.execution import Execution, FileEnded, Slicing
 from taskgrid.files.ledger import Ledger
-from taskgrid.files.listing import Listed
+from taskgrid.files.listing import Listed, roots_of
 from taskgrid.files.recording import Recorder, Replacing, as_done, as_written
 from taskgrid.files.remembered import OpenRun
 from taskgrid.files.report import Progress, Report, Trouble
@@ -66,6 +66,7 @@ class Run:
         self._guard = threading.Lock()
         self._places: list[Place] = []
         self._targets: dict[Path, Path | None] = {}
+        self._roots: tuple[str, ...] = ()
         self._execution: Execution | None = None
         self._failing = 0
         self._steps = self._run()
@@ -118,6 +119,7 @@ class Run:
             planned_at = self._clock.now()
             listing = self._settled.listing()
             self._targets = targets_of(self._settled, listing)
+            self._roots = roots_of(listing)
             ledger = stack.enter_context(Ledger.open(self._place(stack)))
             manifest = stack.enter_context(Replacing(self._settled.manifest))
             results = stack.enter_context(Replacing(self._settled.file))
@@ -236,7 +238,7 @@ class Run:
             strict=wish.bad == "fail",
             arguments=settled.arguments,
         )
-        spec = spec.model_copy(update={"through": CONVENTION})
+        spec = spec.model_copy(update={"through": CONVENTION, "places": self._roots})
         self._execution = execution = Execution(self._link, spec, slicing, settled.shape.value)
         planned = list(ledger.planned(run))
         try:

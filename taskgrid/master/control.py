@@ -66,6 +66,7 @@ class Control:
             since=now,
             seen_at=now,
             draining=request.draining,
+            places=request.places,
         )
         with engine.lock:
             workers.enlist(engine.core, worker)

@@ -12,8 +12,8 @@ from taskgrid.master.engine import Engine, Ticket
 from taskgrid.master.polls import LongPoll
 from taskgrid.model import Run, WorkerId
 from taskgrid.scheduler import lease as leasing
+from taskgrid.scheduler import sight, workers
 from taskgrid.scheduler import submit as submitting
-from taskgrid.scheduler import workers
 from taskgrid.scheduler.runs import RunSet
 from taskgrid.scheduler.state import Job
 from taskgrid.settings import how_to_raise
@@ -105,12 +105,15 @@ class TaskQueue:
             engine.append(answer.changes)
             tickets = [engine.ticket(job, record) for job, record in answer.rests_on.items()]
             recheck = _recheck(engine, request.worker) if not answer.grants else ()
-            if not (answer.grants or not answer.known or recheck or engine.now() >= poll.deadline):
+            look_at = _look_at(engine, request.worker) if not answer.grants else ()
+            if not (answer.grants or not answer.known or recheck or look_at or engine.now() >= poll.deadline):
                 engine.polls.wait_for_work(poll)
                 return None
             if not answer.grants:
                 engine.polls.pass_on(poll)
-        return self._granted(answer, tickets, recheck)
+        if not answer.grants:
+            return LeaseReply(known=answer.known, ttl=engine.core.limits.lease, recheck=recheck, look_at=look_at), ()
+        return self._granted(answer, tickets)
 
     def extend(self, peer: Peer, request: ExtendRequest, parts: Parts) -> tuple[ExtendReply, Parts]:
         """Hear a worker's beat."""
@@ -121,8 +124,10 @@ class TaskQueue:
             engine.heard(peer, request.worker)
             gone = workers.extend(engine.core, request.worker, held, engine.now())
             recheck = _recheck(engine, request.worker, again=True)
+            look_at = _look_at(engine, request.worker, again=True)
         drop = tuple(Drop(token=lost.token, runs=tuple(lost.runs), cancelled=lost.cancelled) for lost in gone or ())
-        return ExtendReply(known=gone is not None, ttl=engine.core.limits.lease, drop=drop, recheck=recheck), ()
+        ttl = engine.core.limits.lease
+        return ExtendReply(known=gone is not None, ttl=ttl, drop=drop, recheck=recheck, look_at=look_at), ()
 
     def release(self, peer: Peer, request: ReleaseRequest, parts: Parts) -> tuple[Empty, Parts]:
         """Take back tasks that were not begun."""
@@ -147,9 +152,7 @@ class TaskQueue:
             )
         return stored.first
 
-    def _granted(
-        self, answer: leasing.Leases, tickets: Sequence[Ticket | None], recheck: tuple[Recheck, ...]
-    ) -> tuple[LeaseReply, Parts]:
+    def _granted(self, answer: leasing.Leases, tickets: Sequence[Ticket | None]) -> tuple[LeaseReply, Parts]:
         for ticket in tickets:
             if ticket:
                 ticket.wait()
@@ -165,10 +168,7 @@ class TaskQueue:
             bundles.append(_bundle(grant, runs))
             parts.append(payloads if runs == grant.runs else b"\n".join(payloads.split(b"\n", kept)[:kept]))
             size += len(parts[-1])
-        reply = LeaseReply(
-            known=answer.known, bundles=tuple(bundles), ttl=self._engine.core.limits.lease, recheck=recheck
-        )
-        return reply, tuple(parts)
+        return LeaseReply(bundles=tuple(bundles), ttl=self._engine.core.limits.lease), tuple(parts)
 
     def _keep(self, grant: leasing.Grant, most: int, payloads: bytes) -> tuple[Run, ...]:
         """Keep the first tasks of a grant, give those back that the answer has no room for; return what is kept."""
@@ -235,3 +235,9 @@ def _recheck(engine: Engine, worker_id: WorkerId, *, again: bool = False) -> tup
     worker = engine.core.workers.get(worker_id)
     waiting = leasing.waiting_for_code(engine.core, worker, again=again) if worker else ()
     return tuple(Recheck(function=job.spec.function, code=job.spec.code) for job in waiting)
+
+
+def _look_at(engine: Engine, worker_id: WorkerId, *, again: bool = False) -> tuple[str, ...]:
+    """Name folders that this worker should look for; like code, once to a lease request and each time to a beat."""
+    worker = engine.core.workers.get(worker_id)
+    return sight.places_to_look_at(engine.core, worker, again=again) if worker else ()

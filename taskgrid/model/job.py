@@ -64,6 +64,10 @@ class CodeVersion(Model):
     """Short source hash by module, and version by installed package: to name what differs."""
 
 
+Place = Annotated[str, Field(max_length=4096)]
+"""The absolute path of a folder."""
+
+
 class JobSpec(Model):
     """One submission, all but its tasks."""
 
@@ -78,6 +82,8 @@ class JobSpec(Model):
     """What a person calls it; the function's name when empty."""
     options: TaskOptions = TaskOptions()
     code: CodeVersion = CodeVersion()
+    places: Annotated[tuple[Place, ...], Field(max_length=8)] = ()
+    """Folders that its tasks read: a worker that does not see one of them gets none."""
     owner: str = ""
     """`user@host` of the client: shown, not proven."""
     key: str | None = None

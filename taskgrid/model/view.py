@@ -126,6 +126,7 @@ class Reason(StrEnum):
     NO_WORKER = "no-worker"
     NOT_OFFERED = "not-offered"
     OTHER_CODE = "other-code"
+    NOT_SEEN = "not-seen"
     SLOTS_BUSY = "slots-busy"
     DELAYED = "delayed"
     IN_DOUBT = "in-doubt"

@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 
 from taskgrid.lifecycle import TaskState
 from taskgrid.model import CodeVersion, Explanation, Reason, TaskView
-from taskgrid.scheduler.lease import is_suspected, may_run
+from taskgrid.scheduler.lease import has_code, is_suspected
+from taskgrid.scheduler.sight import sees, why_unseen
 from taskgrid.scheduler.state import Core, Job, Worker
 from taskgrid.scheduler.view import job_view, task_view
 
-STUCK = frozenset({Reason.NO_WORKER, Reason.NOT_OFFERED, Reason.OTHER_CODE})
+STUCK = frozenset({Reason.NO_WORKER, Reason.NOT_OFFERED, Reason.OTHER_CODE, Reason.NOT_SEEN})
 """Reasons that only a person can do away with."""
 
 _Finding = tuple[Reason, str, str, str]
@@ -65,7 +66,10 @@ def _running(core: Core, job: Job, task: TaskView | None) -> _Finding:
     if task:
         return Reason.RUNNING, f"task {job.number}.{task.index} is leased", f"worker {task.worker or '?'} has it", ""
     names = sorted({core.workers[lease.worker].name for lease in job.leases.values() if lease.worker in core.workers})
-    return Reason.RUNNING, f"{job.counts[2]:,} tasks of job {job.number} are leased", f"to {', '.join(names[:5])}", ""
+    blind = [worker for worker in core.connected() if has_code(worker, job.kind) and not sees(worker, job.kind)]
+    without = f"; {why_unseen(blind[0], job.kind)}" if blind else ""
+    why = f"to {', '.join(names[:5])}{without}"
+    return Reason.RUNNING, f"{job.counts[2]:,} tasks of job {job.number} are leased", why, ""
 
 
 def _delayed(due_at: float) -> _Finding:
@@ -86,9 +90,12 @@ def _waiting(core: Core, job: Job, task: TaskView | None, now: float) -> _Findin
     offering = [worker for worker in workers if function in worker.offers or "*" in worker.offers]
     if not offering:
         return _not_offered(function, workers)
-    matching = [worker for worker in offering if may_run(job, worker)]
+    matching = [worker for worker in offering if has_code(worker, job.kind)]
     if not matching:
         return _other_code(job, offering[0])
+    blind = [worker for worker in matching if not sees(worker, job.kind)]
+    if len(blind) == len(matching):
+        return _not_seen(job, blind)
     if job.doubt and (task is None or task.index in job.doubt):
         left = max(0.0, core.doubt_ends_at(job) - now)
         why = "the master was restarted, and a worker may still hold it"
@@ -98,7 +105,7 @@ def _waiting(core: Core, job: Job, task: TaskView | None, now: float) -> _Findin
         return Reason.SLOTS_BUSY, "it waits for a worker to itself", why, ""
     if job.counts[1] and not job.leasable:
         return _delayed(job.trails.next_due())
-    return _busy(core, job, matching)
+    return _busy(core, job, [worker for worker in matching if worker not in blind])
 
 
 def _last_seen(core: Core, now: float) -> str:
@@ -117,6 +124,16 @@ def _not_offered(function: str, workers: list[Worker]) -> _Finding:
         f"no worker offers {function}",
         f"offered: {shown or 'nothing'}",
         f"start workers with --functions {function.partition(':')[0]}",
+    )
+
+
+def _not_seen(job: Job, blind: list[Worker]) -> _Finding:
+    others = f"; {len(blind) - 1} more workers see it neither" if len(blind) > 1 else ""
+    return (
+        Reason.NOT_SEEN,
+        f"no worker sees what job {job.number} reads",
+        why_unseen(blind[0], job.kind) + others,
+        "mount it there under the same path, or start a worker where it is",
     )
 
 

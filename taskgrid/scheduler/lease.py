@@ -16,6 +16,7 @@ from taskgrid.model import Leased, Run, TaskOptions, WorkerId
 from taskgrid.scheduler import isolation
 from taskgrid.scheduler.apply import commit
 from taskgrid.scheduler.runs import RunSet, count
+from taskgrid.scheduler.sight import sees
 from taskgrid.scheduler.state import Change, Core, Job, Lease, Worker
 from taskgrid.scheduler.submit import next_mark
 from taskgrid.scheduler.waiting import Kind
@@ -70,8 +71,16 @@ def lease(core: Core, worker_id: WorkerId, nonce: str, bundles: int, now: float)
 
 
 def may_run(job: Job, worker: Worker) -> bool:
-    """Say whether the worker offers the job's function, with the code that the job means."""
+    """Say whether the worker offers the job's function, with the code that the job means, and sees what it reads."""
     return _runs(worker, job.kind)
+
+
+def has_code(worker: Worker, kind: Kind) -> bool:
+    """Say whether the worker offers a function, with the code that is meant."""
+    offered = worker.offers.get(kind.function)
+    if offered is None:
+        return "*" in worker.offers
+    return not kind.version or offered.version == kind.version
 
 
 def waiting_for_code(core: Core, worker: Worker, *, again: bool = False) -> list[Job]:
@@ -83,7 +92,7 @@ def waiting_for_code(core: Core, worker: Worker, *, again: bool = False) -> list
     return [
         job
         for job in core.by_code.newest(worker.offers.keys())
-        if (again or job.number > seen) and not may_run(job, worker)
+        if (again or job.number > seen) and not has_code(worker, job.kind)
     ]
 
 
@@ -99,11 +108,7 @@ def is_suspected(job: Job, worker: Worker) -> bool:
 
 
 def _runs(worker: Worker, kind: Kind) -> bool:
-    function, version = kind
-    offered = worker.offers.get(function)
-    if offered is None:
-        return "*" in worker.offers
-    return not version or offered.version == version
+    return has_code(worker, kind) and (not kind.places or sees(worker, kind))
 
 
 def _grant_in_turn(core: Core, worker: Worker, bundles: int, answer: Leases, now: float) -> None:

@@ -90,6 +90,10 @@ class Worker:
     """Failed attempts in a row, by job that has not ended."""
     declared: Mapping[str, TaskOptions] = field(default_factory=dict)
     """Options that its functions declare, where they declare any."""
+    places: Mapping[str, str] = field(default_factory=dict)
+    """Folders that it was asked about, each with why it does not see it; empty if it does."""
+    asked: set[str] = field(default_factory=set)
+    """Folders that it was asked about, whether it has answered or not."""
     rechecked: int = 0
     """The newest job of which it knows whether its code must be looked at again."""
     done: int = 0
@@ -146,7 +150,7 @@ class Job:
     @property
     def kind(self) -> Kind:
         """What may run it."""
-        return (self.spec.function, "" if self.any_code else self.spec.code.version)
+        return Kind(self.spec.function, "" if self.any_code else self.spec.code.version, self.spec.places)
 
     @property
     def priority(self) -> int:

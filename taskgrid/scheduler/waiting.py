@@ -1,6 +1,6 @@
 """Who is served next: the jobs that have something to lease, in the order of their turns.
 
-Jobs stand in line by what may run them (function and code), there by priority and owner, and there
+Jobs stand in line by what may run them (function, code, places), there by priority and owner, and there
 among their owner's jobs. What a turn is made of only grows (seconds used, leases given), so a
 place in line need not be kept up to date: it is put right when it comes to the front, and who
 waits for nothing any more leaves there. A report or a lease therefore moves nobody, and jobs with
@@ -12,12 +12,21 @@ from __future__ import annotations
 import heapq
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from taskgrid.model import JobNumber
 
-Kind = tuple[str, str]
-"""A function, and the version of its code; "" where any will do."""
+
+class Kind(NamedTuple):
+    """What a worker must have to run a job."""
+
+    function: str
+    version: str
+    """Of the function's code; "" where any will do."""
+    places: tuple[str, ...] = ()
+    """Folders that it must see."""
+
+
 Turn = tuple[float, ...]
 _SPARE = 64
 
@@ -227,13 +236,13 @@ class ByCode(Generic[J]):
 
     def add(self, job: J) -> None:
         """Note a job, unless any code will do."""
-        function, version = job.kind
+        function, version, _ = job.kind
         if version:
             self._jobs.setdefault(function, {}).setdefault(version, {})[job.number] = job
 
     def remove(self, job: J) -> None:
         """Drop a job that has ended, or before its kind changes."""
-        function, version = job.kind
+        function, version, _ = job.kind
         versions = self._jobs.get(function, {})
         jobs = versions.get(version, {})
         jobs.pop(job.number, None)

@@ -60,6 +60,7 @@ def enlist(core: Core, worker: Worker) -> None:
         worker.since, worker.leases, worker.connections = known.since, known.leases, known.connections
         worker.streaks, worker.done = known.streaks, known.done
         worker.nonce, worker.granted = known.nonce, known.granted
+        worker.asked = known.asked
     core.workers[worker.id] = worker
     core.count_slots()
 

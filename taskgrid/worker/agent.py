@@ -32,6 +32,7 @@ from taskgrid.transport.protocol import Bundle, Recheck
 from taskgrid.worker.beat import Beat
 from taskgrid.worker.leaser import Leaser
 from taskgrid.worker.ledger import Ledger
+from taskgrid.worker.places import Places
 from taskgrid.worker.pool import Pool
 from taskgrid.worker.repertoire import SHIPPED, Repertoire
 from taskgrid.worker.reporter import Reporter
@@ -69,6 +70,7 @@ class Agent:
         self.id = WorkerId(new_id())
         self.name = settings.name or f"{socket.gethostname()}-{os.getpid()}"
         self._repertoire = Repertoire(settings, any_function=any_function, main=main)
+        self._places = Places(self._saw)
         wake = threading.Event()
         self._ledger = Ledger(settings.max_buffer_bytes, wake, self._completed)
         terms = Terms(self.name, settings.memory_limit, settings.max_tasks_per_child)
@@ -80,6 +82,7 @@ class Agent:
             manager,
             self._ledger,
             offers=self._repertoire.offers,
+            places=self._places.seen,
             orders=self,
             wake=wake,
         )
@@ -129,6 +132,13 @@ class Agent:
             log.info("code.changed", functions=[recheck.function for recheck in rechecks])
             self._pool.replace()
             self._beat.enlist_again()
+
+    def asked_to_look(self, places: Sequence[str]) -> None:
+        """Look at folders that jobs read, and say to the master what is seen."""
+        self._places.look(places)
+
+    def _saw(self) -> None:
+        self._beat.enlist_again()
 
     def retried(self) -> None:
         """Replace the children, so that what somebody brought back runs with the files as they are now."""

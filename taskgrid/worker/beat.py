@@ -26,6 +26,7 @@ from taskgrid.transport.protocol import (
     ExtendReply,
     ExtendRequest,
     HeldLease,
+    LeaseReply,
     LeaveRequest,
     Offer,
     Recheck,
@@ -52,6 +53,9 @@ class Orders(Protocol):
     def rechecked(self, rechecks: Sequence[Recheck]) -> None:
         """Hear that jobs wait for code that this worker did not offer."""
 
+    def asked_to_look(self, places: Sequence[str]) -> None:
+        """Hear that jobs read folders which this worker has not said it sees."""
+
     def drain(self) -> None:
         """Hear that the master wants this worker to drain."""
 
@@ -71,10 +75,14 @@ class Beat:
         ledger: Ledger,
         *,
         offers: Callable[[], tuple[Offer, ...]],
+        places: Callable[[], dict[str, str]],
         orders: Orders,
         wake: threading.Event,
     ) -> None:
-        """Beat for `worker`; `offers` says what it offers now, `wake` is set when there is something to do at once."""
+        """Beat for `worker`; `offers` and `places` say what it offers and sees now.
+
+        `wake` is set when there is something to do at once.
+        """
         self._worker = worker
         self._name = name
         self._slots = slots
@@ -82,6 +90,7 @@ class Beat:
         self._queue = manager.get_task_queue()
         self._ledger = ledger
         self._offers = offers
+        self._places = places
         self._orders = orders
         self._wake = wake
         self._interval = _FIRST_BEAT
@@ -131,7 +140,7 @@ class Beat:
         self.soon()
 
     def enlist_again(self) -> None:
-        """Tell the master of new offers."""
+        """Tell the master what is offered and seen now."""
         self._must_enlist = True
         self.soon()
 
@@ -146,10 +155,12 @@ class Beat:
         self._is_draining = True
         self.enlist_again()
 
-    def recheck(self, rechecks: Sequence[Recheck]) -> None:
-        """Pass on that jobs wait for other code."""
-        if rechecks:
-            self._orders.rechecked(rechecks)
+    def asked(self, reply: LeaseReply | ExtendReply) -> None:
+        """Pass on that jobs wait for other code, or for somebody who sees what they read."""
+        if reply.recheck:
+            self._orders.rechecked(reply.recheck)
+        if reply.look_at:
+            self._orders.asked_to_look(reply.look_at)
 
     # ------------------------------------------------------------ the thread
 
@@ -194,6 +205,7 @@ class Beat:
             python=platform.python_version(),
             offers=self._offers(),
             draining=self._is_draining,
+            places=self._places(),
         )
         try:
             reply, _ = control.enlist(request)
@@ -227,7 +239,7 @@ class Beat:
             log.info("tasks.dropped", leases=[str(drop.token) for drop in reply.drop])
         if reply.drain:
             self._orders.drain()
-        self.recheck(reply.recheck)
+        self.asked(reply)
 
     def _release(self, timeout: float | None = None) -> None:
         works = self._ledger.next_release()

@@ -100,7 +100,7 @@ class Leaser:
         elif self._queue.generation != self._generation:
             self._beat.soon()
         self._generation = self._queue.generation
-        self._beat.recheck(reply.recheck)
+        self._beat.asked(reply)
 
     def _note_retries(self, bundles: Sequence[Bundle]) -> None:
         known, told = self._retries, {bundle.job: bundle.retries for bundle in bundles if bundle.retries}

@@ -104,10 +104,10 @@ class World:
         eventually(ready.exists)
         return str(json.loads(ready.read_text())["server"])
 
-    def worker(self, *flags: str) -> subprocess.Popen[str]:
+    def worker(self, *flags: str, **options: Any) -> subprocess.Popen[str]:
         """Start a worker of `mytasks`; it is there once it is listed."""
         known = self.workers()
-        process = self.start("worker", "--slots=1", "--functions=mytasks", *flags)
+        process = self.start("worker", "--slots=1", "--functions=mytasks", *flags, **options)
         eventually(lambda: self.workers() > known)
         return process
 

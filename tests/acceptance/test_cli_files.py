@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import shutil
 import signal
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -109,3 +112,42 @@ def test_it_says_why_nothing_runs(here: World) -> None:
     waiting.send_signal(signal.SIGINT)
     assert waiting.wait(60) == 130
     assert "interrupted" in talk.read_text()
+
+
+def test_a_worker_that_does_not_see_the_files_gets_none_of_the_run(here: World) -> None:
+    """It is said who doesn't and why; once the folder is there, that worker is as good as any."""
+    logs = here.home / "logs"
+    here.started[-1].terminate()
+    eventually(lambda: here.workers() == 0)
+    hidden = here.worker("--functions=mylogs", preexec_fn=hiding(logs))
+    run = here.start("files", "mylogs:total", "logs", "--reduce=merge")
+    talk = here.talk_of(here.started.index(run))
+    eventually(lambda: "no worker sees what job" in talk.read_text())
+    why = json.loads(here.run("explain", "last", "-o", "json").stdout)
+    assert f"does not see {logs}: it is empty here" in why["why"]
+    subprocess.run(["nsenter", "-t", str(hidden.pid), "-m", "umount", str(logs)], check=True)
+    assert run.wait(60) == 0
+    assert run.stdout is not None
+    assert run.stdout.read() == "55\n"
+
+
+def hiding(folder: Path) -> Callable[[], None]:
+    """Return what hides a folder from the process that calls it, under an empty one; skip where that can't be."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def hide() -> None:
+        if libc.unshare(0x00020000):  # CLONE_NEWNS
+            raise OSError(ctypes.get_errno(), "unshare")
+        private, slash = 0x4000 | 0x40000, b"/"  # MS_REC | MS_PRIVATE
+        if libc.mount(b"none", slash, None, private, None) or libc.mount(b"none", bytes(folder), b"tmpfs", 0, None):
+            raise OSError(ctypes.get_errno(), "mount")
+
+    if (pid := os.fork()) == 0:
+        try:
+            hide()
+        except BaseException:  # noqa: BLE001  # whatever it is, it can't be done here
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(pid, 0)[1] or shutil.which("nsenter") is None:
+        pytest.skip("needs mount namespaces, and nsenter from util-linux")
+    return hide

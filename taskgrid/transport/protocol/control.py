@@ -25,7 +25,7 @@ class Offer(Message):
 
 
 class EnlistRequest(Message):
-    """A worker says who it is; repeated when its offers change or the master was restarted."""
+    """A worker says who it is; repeated when its offers or what it sees change, or the master was restarted."""
 
     worker: WorkerId
     name: str
@@ -36,6 +36,8 @@ class EnlistRequest(Message):
     python: str
     offers: tuple[Offer, ...]
     draining: bool = False
+    places: dict[str, str] = Field(default_factory=dict)
+    """Folders that it was asked about, each with why it does not see it; empty if it does."""
 
 
 class EnlistReply(Message):

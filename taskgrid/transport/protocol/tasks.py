@@ -86,6 +86,8 @@ class LeaseReply(Message):
     ttl: float
     """Seconds a lease lasts from the moment it was asked for, unless extended."""
     recheck: tuple[Recheck, ...] = ()
+    look_at: tuple[str, ...] = ()
+    """Folders that waiting jobs read: enlist again with whether this worker sees them."""
 
 
 class HeldLease(Message):
@@ -121,6 +123,8 @@ class ExtendReply(Message):
     drop: tuple[Drop, ...] = ()
     drain: bool = False
     recheck: tuple[Recheck, ...] = ()
+    look_at: tuple[str, ...] = ()
+    """As in the answer to a lease request, those named before and not yet seen among them."""
 
 
 class ReleaseRequest(Message):
