@@ -36,6 +36,7 @@ class Grid(client.Grid):
         rerun: str = "changed",
         bad: str = "skip",
         max_fails: int | str | None = None,
+        list_on: str = "client",
         **options: Any,
     ) -> Run:
         """Run a function over files, cut into slices; iterate over what is returned, or ask for its `result()`.
@@ -49,7 +50,7 @@ class Grid(client.Grid):
         read again, and a run that was killed goes on; `rerun` is "changed", "failed" or "all".
         Records that the function calls `slice.bad` for are left out ("skip"), kept beside the output as well
         ("sidecar") or errors that stop the run ("fail"); it also stops when more than `max_fails` files
-        (5, or "1%") failed.
+        (5, or "1%") failed. With `list_on="worker"` workers list the files, for a client that doesn't see them.
         `options` are `@task`'s. Raises UsageError and FunctionRefused for what can't be.
         """
         import os  # noqa: PLC0415  # with the room above, only where it is used
@@ -73,6 +74,7 @@ class Grid(client.Grid):
             rerun=Rerun(rerun),
             bad=bad,
             max_fails=max_fails,
+            list_on=list_on,
             options=options,
         )
         return Run(self._link, wish.settled(), self.settings.max_payload_bytes)

@@ -59,6 +59,10 @@ BadRecords = Annotated[
 MaxFails = Annotated[
     str | None, typer.Option("--max-fails", metavar="N|P%", help="Stop when more files fail. [default: go on]")
 ]
+ListOn = Annotated[
+    str,
+    typer.Option("--list-on", metavar="WHERE", help="Who lists the files: client, or worker if only they see them."),
+]
 Watch = Annotated[bool, typer.Option("--watch", help="Go on with new and changed files until Ctrl-C.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say which files would be read and why, and do nothing.")]
 
@@ -78,6 +82,7 @@ class How(NamedTuple):
     indexes: Indexes = None
     bad: BadRecords = "skip"
     max_fails: MaxFails = None
+    list_on: ListOn = "client"
 
 
 class Limits(NamedTuple):
@@ -104,12 +109,16 @@ def files(
     """Run a function over files, cut into slices: what is done is not done again, and a killed run goes on."""
     from taskgrid.cli import door
     from taskgrid.cli.over_files import carry_out, go_on, preview
+    from taskgrid.files.eyes import OwnEyes, WorkersEyes
 
     settled = _settled(function, patterns, path or [], how, limits)
-    if dry_run:
-        preview(settled)
+    if dry_run and how.list_on == "client":  # without a grid
+        preview(settled, OwnEyes())
         return
     with door.link(at) as (link, settings):
+        if dry_run:
+            preview(settled, WorkersEyes(link, settings.max_payload_bytes))
+            return
         if watch:
             go_on(link, settled, settings.max_payload_bytes)
         report = carry_out(link, settled, settings.max_payload_bytes)
@@ -141,6 +150,7 @@ def _settled(name: str, patterns: list[str], paths: list[Path], how: How, limits
         rerun=Rerun(how.rerun),
         bad=how.bad,
         max_fails=how.max_fails,
+        list_on=how.list_on,
         options={name: value for name, value in limits._asdict().items() if value is not None},
     )
     return wish.settled()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from taskgrid.cli import pages
-from taskgrid.cli.files import Indexes, LedgerFile, Patterns, Split, listed
+from taskgrid.cli.files import Indexes, LedgerFile, ListOn, Patterns, Split, listed
 from taskgrid.cli.groups import grouped
 from taskgrid.cli.options import At, Format, Output, PageFormat, PageOutput
 
@@ -33,6 +33,7 @@ class Cut(NamedTuple):
     split: Split = "auto"
     indexes: Indexes = None
     ledger: LedgerFile = None
+    list_on: ListOn = "client"
 
 
 @grouped
@@ -105,6 +106,7 @@ def grep(
     output: Output = Format.TABLE,
     split: Split = "8MiB",
     indexes: Indexes = None,
+    list_on: ListOn = "client",
     at: At,
 ) -> None:
     """Print matching lines, in order.
@@ -117,7 +119,7 @@ def grep(
 
     Search(pattern)  # says here what is wrong with it, and not once per file
     given = {"pattern": pattern, "ignore_case": ignore_case, "only_count": only_count}
-    settled = _settled(matches_of, patterns, given, Cut(split, indexes), by_name=True)
+    settled = _settled(matches_of, patterns, given, Cut(split, indexes, None, list_on), by_name=True)
     show = Show(only_count=only_count, most=most, filename=not no_filename, as_json=output is Format.JSON)
     failed = search(at, settled, show)
     raise typer.Exit(1 if failed else 0)
@@ -135,6 +137,7 @@ def _settled(
         split=cut.split,
         indexes=cut.indexes,
         ledger=cut.ledger,
+        list_on=cut.list_on,
         **how,
     )
     return wish.settled()

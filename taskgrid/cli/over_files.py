@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final, NoReturn, Self
 from taskgrid.cli.quantities import show_count, show_duration
 from taskgrid.cli.terminal import StatusLine, say
 from taskgrid.errors import TaskGridError, UsageError
+from taskgrid.files.eyes import eyes_of
 from taskgrid.files.preview import previewed
-from taskgrid.files.report import Progress, Report, Trouble
+from taskgrid.files.report import Progress, Report, Trouble, nothing_yet
 from taskgrid.files.run import Run
 from taskgrid.logs.report import size
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from taskgrid.client.link import Link
+    from taskgrid.files.eyes import Eyes
     from taskgrid.files.wish import Settled
 
 _TROUBLES: Final = 20
@@ -45,7 +47,7 @@ def go_on(link: Link, settled: Settled, max_payload: int) -> NoReturn:
 def carry_out(link: Link, settled: Settled, max_payload: int, *, only_news: bool = False) -> Report:
     """Run it, print what is to be printed, and return what it came to; `only_news`: nothing if nothing was read."""
     run = Run(link, settled, max_payload)
-    if only_news and not any(planned.due for planned in previewed(settled)):
+    if only_news and not any(planned.due for planned in previewed(settled, eyes_of(settled, link, max_payload))):
         return run.report
     prints = settled.file is None and settled.folder is None and settled.merge is None
     with followed(run, again=settled.ledger is not None) as shown:
@@ -97,21 +99,35 @@ def summary(report: Report) -> str:
     return ", ".join(part for part in parts if part) + f" in {show_duration(report.seconds)}"
 
 
-def preview(settled: Settled) -> None:
+def preview(settled: Settled, eyes: Eyes) -> None:
     """Print which files would be read, and why."""
     due = 0
-    for planned in previewed(settled):
-        if planned.due:
-            due += 1
-            why = f": {planned.why}" if planned.why else ""
-            sys.stdout.write(f"{planned.standing}\t{planned.seen.size}\t{planned.seen.path}{why}\n")
+    with Shown(Looking(eyes)) as shown:
+        for planned in previewed(settled, eyes):
+            if planned.due:
+                due += 1
+                why = f": {planned.why}" if planned.why else ""
+                shown.make_room()
+                sys.stdout.write(f"{planned.standing}\t{planned.seen.size}\t{planned.seen.path}{why}\n")
     say(f"{show_count(due)} files would be read")
+
+
+class Looking:
+    """What is shown of a run that is only looked at."""
+
+    def __init__(self, eyes: Eyes) -> None:
+        self.report = Report()
+        self._eyes = eyes
+
+    def progress(self) -> Progress | None:
+        """Say why nobody looks, if nobody does."""
+        return nothing_yet(self._eyes.waiting())
 
 
 class Shown:
     """The run's progress on a terminal, from a thread that asks the master; elsewhere only, once, why nothing runs."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run | Looking) -> None:
         self._run = run
         self._line = StatusLine()
         self._stopped = threading.Event()

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from taskgrid.errors import TaskGridError, UsageError
+from taskgrid.errors import UsageError
+from taskgrid.files.eyes import Eyes
 from taskgrid.files.ledger import Ledger
 from taskgrid.files.listing import Listed
-from taskgrid.files.planning import cut
+from taskgrid.files.looking import Cut, CutRequest
 from taskgrid.files.remembered import Entry, Recipe
 from taskgrid.files.report import Trouble
 from taskgrid.files.standing import Finding, Standing
@@ -33,11 +34,19 @@ class Place(NamedTuple):
         return self.finding.standing in {Standing.UNCHANGED, Standing.GROWN} and self.trouble is None
 
 
-def placed(settled: Settled, recipe: Recipe, ledger: Ledger, listing: list[Listed]) -> Iterator[Place]:
+def placed(settled: Settled, recipe: Recipe, ledger: Ledger, listing: list[Listed], eyes: Eyes) -> Iterator[Place]:
     """Yield the files of a listing in order, each with how it stands; those to be read are looked at."""
+    findings = list(compared(settled, recipe, ledger, listing, eyes))
+    due = (finding for finding in findings if finding.due)
+    cuts = eyes.cut(CutRequest(finding.seen.path, settled.size, settled.indexes, finding.since) for finding in due)
+    for finding in findings:
+        yield _read(finding, next(cuts)) if finding.due else _left_alone(finding)
+
+
+def compared(settled: Settled, recipe: Recipe, ledger: Ledger, listing: list[Listed], eyes: Eyes) -> Iterator[Finding]:
+    """Yield how the files of a listing stand to what is remembered, in order."""
     seen = [each.seen for each in listing]
-    for finding in ledger.compare(recipe, seen, rerun=settled.wish.rerun, tail_after=settled.tail_after):
-        yield _read(settled, finding) if finding.due else _left_alone(finding)
+    yield from ledger.compare(recipe, seen, rerun=settled.wish.rerun, tail_after=settled.tail_after, look=eyes)
 
 
 def _left_alone(finding: Finding) -> Place:
@@ -45,13 +54,11 @@ def _left_alone(finding: Finding) -> Place:
     return Place(finding, None, Trouble(finding.seen.path, f"in quarantine: {finding.why}") if failed else None)
 
 
-def _read(settled: Settled, finding: Finding) -> Place:
+def _read(finding: Finding, cut: Cut) -> Place:
     path = finding.seen.path
-    try:
-        identity, count, index = cut(path, settled.size, settled.indexes, finding.since)
-    except (OSError, TaskGridError) as error:
-        return Place(finding, None, Trouble(path, str(error).splitlines()[0]))
-    return Place(finding, Entry(path, identity, count, finding.since, index), None)
+    if cut.identity is None:
+        return Place(finding, None, Trouble(path, cut.why_not))
+    return Place(finding, Entry(path, cut.identity, cut.count, finding.since, cut.index), None)
 
 
 def targets_of(settled: Settled, listing: list[Listed]) -> dict[Path, Path | None]:

@@ -14,10 +14,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from taskgrid.client.beat import Beat
 from taskgrid.client.control import Control
 from taskgrid.client.link import Link
 from taskgrid.client.results import Source, in_order
+from taskgrid.client.sending import send
 from taskgrid.client.upload import Packer, Upload
 from taskgrid.errors import TaskFailed, TaskGridError
 from taskgrid.files.calling import Done, done_of
@@ -111,10 +111,7 @@ class Execution:
         for each in planned:
             self.weights.add(bounds(each.entry.start, each.entry.identity.size, each.entry.slices))
         payloads = (line for each in planned for line in self._slicing.payloads(each.entry))
-        beat = Beat(self._link)
-        with beat.of(self._upload), self._link.tasks() as proxy:
-            self._upload.send_all(proxy, Packer(_as_they_are).pack_all(payloads))
-        beat.stop()
+        send(self._link, self._upload, Packer(_as_they_are).pack_all(payloads))
 
     def view(self) -> JobView:
         """Return the job as it stands."""
@@ -155,11 +152,11 @@ def _as_file(planned: Planned, pieces: list[Any]) -> FileEnded:
         if isinstance(piece, CancelledError):
             return FileEnded(planned, (), cancelled=True)
         if isinstance(piece, BaseException):
-            return FileEnded(planned, (), _cause(piece), f"bytes {start} to {end}")
+            return FileEnded(planned, (), cause_of(piece), f"bytes {start} to {end}")
     return FileEnded(planned, pieces)
 
 
-def _cause(error: BaseException) -> str:
+def cause_of(error: BaseException) -> str:
     """Return why a task failed, in one line, without what only TaskGrid's own people want to know."""
     first = (str(error) or type(error).__name__).splitlines()[0]
     if isinstance(error, TaskFailed):

@@ -50,14 +50,23 @@ def listed(patterns: Iterable[FilePath], *, without: Iterable[Path] = (), by_nam
                 found[path] = Listed(_seen(path), root)
         if not count:
             raise UsageError(f"{os.fspath(pattern)} leads to no file", hint="Quote patterns, and use `**` for folders.")
-    return sorted(found.values(), key=lambda each: (0 if by_name else -each.seen.size, each.seen.path))
+    return in_order_of(found.values(), by_name=by_name)
+
+
+def in_order_of(files: Iterable[Listed], *, by_name: bool) -> list[Listed]:
+    """Return files by name or, else, the largest first."""
+    return sorted(files, key=lambda each: (0 if by_name else -each.seen.size, each.seen.path))
 
 
 def roots_of(listing: Iterable[Listed]) -> tuple[str, ...]:
     """Return the folders that whoever reads the files must see: at most 8, in which all of them are."""
-    roots = sorted({each.root for each in listing})
+    return outermost(each.root for each in listing)
+
+
+def outermost(roots: Iterable[Path]) -> tuple[str, ...]:
+    """Return the folders of which none lies in another, or, if they are more than 8, the one that all lie in."""
     outer: list[Path] = []
-    for root in roots:
+    for root in sorted(set(roots)):
         if not outer or not root.is_relative_to(outer[-1]):
             outer.append(root)
     return tuple(map(str, outer)) if len(outer) <= _MOST_ROOTS else (os.path.commonpath(outer),)
@@ -72,7 +81,7 @@ def _matching(pattern: str) -> Iterator[tuple[Path, Path]]:
         if os.path.lexists(whole):
             yield whole, whole.parent
     else:
-        root = _root_of(whole)
+        root = root_of(whole)
         for name in glob.iglob(str(whole), recursive=True):  # noqa: PTH207  # pathlib's finds what begins with a dot
             path = Path(name)
             if not path.is_dir():
@@ -85,10 +94,10 @@ def _below(folder: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in names if not name.startswith("."))
 
 
-def _root_of(pattern: Path) -> Path:
-    """Return the folder above a glob's first part that is one."""
+def root_of(pattern: Path) -> Path:
+    """Return the folder above a glob's first part that is one, or above what is no glob."""
     parts = pattern.parts
-    plain = next(number for number, part in enumerate(parts) if glob.has_magic(part))
+    plain = next((number for number, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
     return Path(*parts[:plain])
 
 

@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from taskgrid.files.agenda import targets_of
+from taskgrid.files.agenda import compared, targets_of
+from taskgrid.files.eyes import Eyes
 from taskgrid.files.ledger import Ledger
 from taskgrid.files.standing import Finding
 from taskgrid.files.wish import Settled
@@ -15,17 +16,16 @@ from taskgrid.files.wish import Settled
 __all__: list[str] = []  # a worker that offers the package offers what a module of it lists: here nothing
 
 
-def previewed(settled: Settled) -> Iterator[Finding]:
+def previewed(settled: Settled, eyes: Eyes) -> Iterator[Finding]:
     """Yield how each file stands, in the order of the run; UsageError for what the run would refuse.
 
     A run that was killed, and would go on first, is not counted in: its files stand as before it.
     """
-    listing = settled.listing()
+    listing = eyes.listing(settled.wish.patterns, settled.own, by_name=settled.wish.by_name)
     targets_of(settled, listing)
     with ExitStack() as stack:
         place = settled.ledger
         if place is None or not place.exists():
             place = Path(stack.enter_context(TemporaryDirectory(prefix="taskgrid-"))) / "ledger"
         ledger = stack.enter_context(Ledger.open(place))
-        seen = [each.seen for each in listing]
-        yield from ledger.compare(settled.recipe(), seen, rerun=settled.wish.rerun, tail_after=settled.tail_after)
+        yield from compared(settled, settled.recipe(), ledger, listing, eyes)

@@ -69,6 +69,11 @@ class Progress(NamedTuple):
     """Why nothing runs; empty if something does."""
 
 
+def nothing_yet(waiting: str) -> Progress | None:
+    """Return the progress of what has not begun, if there is a reason why it doesn't."""
+    return Progress(0, 0, 0, 0, 0, waiting) if waiting else None
+
+
 class Weights:
     """What the slices of a job weigh: eight bytes for each, and for each file."""
 

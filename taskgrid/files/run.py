@@ -28,11 +28,12 @@ from taskgrid.files.agenda import Place, placed, targets_of
 from taskgrid.files.calling import CONVENTION
 from taskgrid.files.closing import publish, sweep
 from taskgrid.files.execution import Execution, FileEnded, Slicing
+from taskgrid.files.eyes import Eyes, eyes_of
 from taskgrid.files.ledger import Ledger
 from taskgrid.files.listing import Listed, roots_of
 from taskgrid.files.recording import Recorder, Replacing, as_done, as_written
 from taskgrid.files.remembered import OpenRun
-from taskgrid.files.report import Progress, Report, Trouble
+from taskgrid.files.report import Progress, Report, Trouble, nothing_yet
 from taskgrid.files.results import FileResult, Form, Result
 from taskgrid.files.tree import Tree
 from taskgrid.files.wish import Settled
@@ -57,6 +58,7 @@ class Run:
         """Files without a result, with why."""
         self._link = link
         self._settled = settled
+        self._eyes: Eyes = eyes_of(settled, link, max_payload)
         self._callee = callee_of(settled.wish.function, max_payload)
         self._recipe = settled.recipe()
         self._form = Form(settled, Codec(settled.shape.value), self._recipe.code)
@@ -104,9 +106,9 @@ class Run:
     def progress(self) -> Progress | None:
         """Ask the master how far the run's job is; None while there is none. From any thread."""
         execution = self._execution
-        view = None if execution is None else execution.view()
-        if execution is None or view is None:
-            return None
+        if execution is None:
+            return nothing_yet(self._eyes.waiting())
+        view = execution.view()
         ended = sum(view.counts.get(state, 0) for state in ENDED)
         running = view.complete or view.counts.get(TaskState.LEASED, 0) > 0
         why = "" if running else execution.explain().what
@@ -117,7 +119,8 @@ class Run:
     def _run(self) -> Generator[Result, None, None]:
         with ExitStack() as stack:
             planned_at = self._clock.now()
-            listing = self._settled.listing()
+            wish = self._settled.wish
+            listing = self._eyes.listing(wish.patterns, self._settled.own, by_name=wish.by_name)
             self._targets = targets_of(self._settled, listing)
             self._roots = roots_of(listing)
             ledger = stack.enter_context(Ledger.open(self._place(stack)))
@@ -179,7 +182,7 @@ class Run:
 
     def _plan(self, ledger: Ledger, listing: list[Listed], planned_at: float) -> OpenRun | None:
         """Say of each file whether it is read; keep the plan if any is."""
-        self._places = list(placed(self._settled, self._recipe, ledger, listing))
+        self._places = list(placed(self._settled, self._recipe, ledger, listing, self._eyes))
         self.report.files = len(self._places)
         entries = [place.entry for place in self._places if place.entry is not None]
         return ledger.begin(self._recipe, f"files-{new_id()}", entries, planned_at=planned_at) if entries else None

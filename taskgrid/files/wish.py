@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from taskgrid.errors import UsageError
 from taskgrid.files.calling import Shape
-from taskgrid.files.listing import Listed, listed
+from taskgrid.files.listing import Listed
 from taskgrid.files.planning import FilePath, absolute, slice_size
 from taskgrid.files.records import records_of
 from taskgrid.files.remembered import Recipe
@@ -50,6 +50,8 @@ class Wish:
     """How many files may fail, as a number or as "5%" of all, before the run is stopped. None: any number."""
     options: dict[str, Any] = field(default_factory=dict)
     """Of its job, as `@task` takes them."""
+    list_on: str = "client"
+    """Who lists the files and looks how they can be cut: client, or worker for one that doesn't see them."""
     by_name: bool = False
     """Whether files and their results come in order of name; else the largest first, so that none begins last."""
 
@@ -64,6 +66,7 @@ class Wish:
             raise UsageError(f"{self.function.__name__} writes outputs, and there is no place for them", hint=_OUT)
         merge = _merge(self.reduce)
         self._check_bad(folder)
+        self._check_sight(folder)
         each_whole = folder is not None and merge is None
         if each_whole and self.split not in {"auto", "none"}:
             raise UsageError(
@@ -83,7 +86,18 @@ class Wish:
         if self.bad == "sidecar" and folder is None:
             raise UsageError("there is no place for bad records", hint="They go beside the outputs in --out DIR.")
 
+    def _check_sight(self, folder: Path | None) -> None:
+        if self.list_on not in _LISTED_ON:
+            raise UsageError(f"files are listed on {' or '.join(_LISTED_ON)}, not {self.list_on!r}")
+        if self.list_on == "worker" and folder is not None:
+            raise UsageError(
+                "an output per input needs a client that sees the folder",
+                why="It publishes the outputs of workers that died.",
+                hint="Run the command on a machine that sees the files, or have all results in one --out FILE.",
+            )
 
+
+_LISTED_ON: Final = ("client", "worker")
 _BAD: Final = ("skip", "sidecar", "fail")
 _OUT: Final = "Say with --out DIR where they go; each is called as its input, with --suffix added."
 
@@ -160,10 +174,6 @@ class Settled:
         ledger = self.ledger
         beside = [] if ledger is None else [ledger, ledger.with_name(f"{ledger.name}.lock")]
         return [path for path in (self.file, self.folder, self.manifest, *beside) if path is not None]
-
-    def listing(self) -> list[Listed]:
-        """Return the files of the run, in their order; UsageError for a pattern that leads to nothing."""
-        return listed(self.wish.patterns, without=self.own, by_name=self.wish.by_name)
 
     def target_of(self, file: Listed) -> Path | None:
         """Return what the output of an input is called: as the input below its root."""

@@ -10,6 +10,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli_world import World, eventually, world
@@ -151,3 +152,30 @@ def hiding(folder: Path) -> Callable[[], None]:
     if os.waitpid(pid, 0)[1] or shutil.which("nsenter") is None:
         pytest.skip("needs mount namespaces, and nsenter from util-linux")
     return hide
+
+
+def test_workers_list_the_files_for_a_client_that_does_not_see_them(here: World) -> None:
+    """What it can't see it can sum up, once and again as files grow; it can't publish outputs there."""
+    logs = here.home / "logs"
+    blind = {"preexec_fn": hiding(logs)}
+    here.worker("--functions=taskgrid.files")
+    how = ("files", "mylogs:total", f"{logs}/*.log", "--reduce=merge", "--ledger=l", "--list-on=worker")
+    assert asked(here, *how, "--dry-run", **blind)[1].splitlines()[0].startswith(f"new\t20\t{logs}/a.log")
+    assert asked(here, *how, **blind)[1:] == ("55\n", "2 of 2 files read, 30 B, 15 records")
+    with (logs / "a.log").open("a") as log:
+        log.write("100\n")
+    write(logs / "c.log", 3)
+    assert asked(here, *how, **blind)[1:] == ("158\n", "2 of 3 files read, 10 B, 4 records, 1 unchanged")
+    assert asked(here, *how[:-1], **blind)[0] == 2
+    nothing = asked(here, "files", "mylogs:total", f"{logs}/*.txt", "--list-on=worker", **blind)
+    assert nothing == (2, "", f"{logs}/*.txt leads to no file")
+    refused = asked(here, *how, "--out=out/", **blind)
+    assert (refused[0], refused[2]) == (2, "an output per input needs a client that sees the folder")
+
+
+def asked(here: World, *words: str, **options: Any) -> tuple[int, str, str]:
+    """Run a command to its end; return its status, what it printed and the first of what it said, without the time."""
+    process = here.start(*words, **options)
+    printed = process.communicate(timeout=60)[0]
+    said = here.talk_of(here.started.index(process)).read_text().splitlines()
+    return process.returncode, printed, said[0].partition(" in ")[0].removeprefix("error: ") if said else ""

@@ -192,6 +192,7 @@ def test_a_machine_says_whether_it_sees_a_place(tmp_path: Path) -> None:
     assert "No such file" in sees(tmp_path / "missing").why_not
 
 
-def test_a_worker_offers_two_functions_of_files() -> None:
+def test_a_worker_offers_few_functions_of_files() -> None:
     """What reads and plans is a library, not offered by name to whoever holds a key."""
-    assert Offers.of(["taskgrid.files"]).names() == ["taskgrid.files:build_index", "taskgrid.files:sees"]
+    looking = [f"taskgrid.files.looking:{name}" for name in ("cut_files", "grown_since", "list_files")]
+    assert Offers.of(["taskgrid.files"]).names() == [*looking, "taskgrid.files:build_index", "taskgrid.files:sees"]

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from taskgrid.files import packing
 from taskgrid.functions.codec import Codec
-from taskgrid.logs import excerpts
 from taskgrid.logs.excerpts import Found, excerpt
 from taskgrid.logs.searching import Search
 
@@ -27,7 +27,7 @@ def asked_until_done(blocks: list[bytes]) -> Iterator[Found]:
 
 def test_what_has_no_room_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every matching line comes once, in order, however little fits, and each line is counted as searched once."""
-    monkeypatch.setattr(excerpts, "_ROOM", 50_000)
+    monkeypatch.setattr(packing, "ROOM", 50_000)
     rng = random.Random(5)
     lines = [b"%x%s" % (rng.getrandbits(400), b"x" if number % 3 else b"") for number in range(9000)]
     text = b"".join(line + b"\n" for line in lines)
