@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from taskgrid.disks import sync_folder
 from taskgrid.errors import OutputLost
 from taskgrid.files.output import Written, temporaries_in
-from taskgrid.journal.place import sync_folder
 
 _ASIDE: Final = re.compile(r"(\.\d+)?\.bad\.jsonl$")
 """What is added to an output's name for its bad records."""

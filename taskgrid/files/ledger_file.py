@@ -21,8 +21,8 @@ from threading import RLock
 from typing import Any, Final
 
 from taskgrid.clock import Clock
+from taskgrid.disks import is_remote
 from taskgrid.errors import LedgerError, LedgerLocked
-from taskgrid.journal.place import is_remote
 
 __all__: list[str] = []  # a worker that offers the package offers what a module of it lists: here nothing
 

@@ -55,7 +55,7 @@ def listed(patterns: Iterable[FilePath], *, without: Iterable[Path] = (), by_nam
 
 def in_order_of(files: Iterable[Listed], *, by_name: bool) -> list[Listed]:
     """Return files by name or, else, the largest first."""
-    return sorted(files, key=lambda each: (0 if by_name else -each.seen.size, each.seen.path))
+    return sorted(files, key=lambda each: (0 if by_name else -each.seen.size, str(each.seen.path)))
 
 
 def roots_of(listing: Iterable[Listed]) -> tuple[str, ...]:

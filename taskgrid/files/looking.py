@@ -75,7 +75,7 @@ def list_files(patterns: Sequence[str], without: Sequence[Path] = (), after: Pat
     pack = Pack()
     for each in listed(patterns, without=without, by_name=True):
         seen = each.seen
-        if after is not None and seen.path <= after:
+        if after is not None and str(seen.path) <= str(after):
             continue
         if pack.add(json.dumps([str(seen.path), str(each.root), *seen[1:]]).encode()):
             return Listing(packed=pack.end(), after=seen.path)

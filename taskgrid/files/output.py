@@ -21,6 +21,7 @@ from typing import IO, Any, BinaryIO, Final, Literal, TextIO, overload
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
+from taskgrid.disks import sync_folder
 from taskgrid.errors import UsageError
 from taskgrid.functions.current import LEASE
 
@@ -128,8 +129,6 @@ class _Summed(io.FileIO):
 
     def close(self) -> None:
         if not self.closed:
-            from taskgrid.journal.place import sync_folder  # noqa: PLC0415  # its room takes long, and few tasks write
-
             try:
                 os.fsync(self.fileno())
             finally:

@@ -19,11 +19,11 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Final
 
+from taskgrid.disks import sync_file, sync_folder
 from taskgrid.errors import JournalError
 from taskgrid.journal import rows
 from taskgrid.journal.database import Database
 from taskgrid.journal.place import Lock as JournalLock
-from taskgrid.journal.place import sync_file, sync_folder
 from taskgrid.journal.settle import settle
 from taskgrid.journal.snapshot import Snapshot
 from taskgrid.journal.swap import refuse_unfinished

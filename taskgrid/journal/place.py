@@ -10,19 +10,10 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
-from typing import Final
 
+from taskgrid.disks import MOUNTS, file_system, is_remote, sync_folder
 from taskgrid.errors import JournalError, JournalLocked
 from taskgrid.settings import state_folder
-
-_NETWORKED: Final = frozenset({
-    "9p", "afs", "beegfs", "ceph", "cifs", "coda", "fhgfs", "glusterfs", "gpfs",
-    "lustre", "ncpfs", "nfs", "nfs4", "orangefs", "pvfs2", "smb3", "smbfs",
-})  # fmt: skip
-_LOCAL_FUSE: Final = frozenset({
-    "fuse.ext2", "fuse.fuse-overlayfs", "fuse.ntfs", "fuse.exfat", "fuse.gocryptfs", "fuse.encfs",
-})  # fmt: skip
-_MOUNTS: Final = Path("/proc/mounts")
 
 
 def prepare(path: Path) -> None:
@@ -36,25 +27,7 @@ def prepare(path: Path) -> None:
         sync_folder(path.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names of new files in a folder survive power loss."""
-    _sync(folder, os.O_RDONLY)
-
-
-def sync_file(file: Path) -> None:
-    """Make what was written to a file survive power loss."""
-    _sync(file, os.O_RDWR)
-
-
-def _sync(path: Path, mode: int) -> None:
-    handle = os.open(path, mode | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def refuse_network(path: Path, mounts: Path = _MOUNTS) -> None:
+def refuse_network(path: Path, mounts: Path = MOUNTS) -> None:
     """Raise JournalError if `path` lies on a file system of another machine."""
     if not is_remote(path, mounts):
         return
@@ -63,26 +36,6 @@ def refuse_network(path: Path, mounts: Path = _MOUNTS) -> None:
         why="Locks and fsync can't be relied on there: two masters could write at once, and power loss lose tasks.",
         hint=f"Use a local path, as `--journal {state_folder() / 'journal.db'}`.",
     )
-
-
-def is_remote(path: Path, mounts: Path = _MOUNTS) -> bool:
-    """Say whether `path` lies on a file system of another machine."""
-    kind = file_system(path, mounts)
-    return kind in _NETWORKED or (kind.startswith("fuse.") and kind not in _LOCAL_FUSE)
-
-
-def file_system(path: Path, mounts: Path = _MOUNTS) -> str:
-    """Return the type of the file system that holds `path`; empty where the system doesn't tell."""
-    if not mounts.exists():
-        return ""
-    best, kind = -1, ""
-    real = Path(os.path.realpath(path))
-    for line in mounts.read_text(errors="replace").splitlines():
-        _, point, type_, *_ = line.split(" ")
-        folder = Path(point.encode().decode("unicode_escape"))
-        if real.is_relative_to(folder) and len(folder.parts) >= best:
-            best, kind = len(folder.parts), type_
-    return kind
 
 
 class Lock:

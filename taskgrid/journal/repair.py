@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from taskgrid.disks import sync_file, sync_folder
 from taskgrid.errors import JournalError
 from taskgrid.journal import rows, schema
 from taskgrid.journal.mend import Loss, Mender
-from taskgrid.journal.place import Lock, sync_file, sync_folder
+from taskgrid.journal.place import Lock
 from taskgrid.journal.salvage import Salvage
 from taskgrid.journal.settle import Settled, settle
 from taskgrid.journal.snapshot import Snapshot

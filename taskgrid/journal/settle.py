@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from taskgrid.journal.place import sync_folder
+from taskgrid.disks import sync_folder
 from taskgrid.journal.wal import FRAME, HEADER, Header, checked_frames, read_header
 
 _PAGE_SIZE: Final = struct.Struct(">H")

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import structlog
 
+from taskgrid.disks import sync_folder
 from taskgrid.journal import wal
 from taskgrid.journal.backup import Backup
 from taskgrid.journal.commit import Committer
 from taskgrid.journal.database import Database
-from taskgrid.journal.place import Lock, prepare, sync_folder
+from taskgrid.journal.place import Lock, prepare
 from taskgrid.journal.protocol import Commit, Durability, Group, OutcomePiece, OutcomeRow, StoredChunk, StoredJob
 from taskgrid.journal.reads import CACHE, Reader
 from taskgrid.journal.replay import replay

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from taskgrid.disks import sync_folder
 from taskgrid.errors import JournalError
-from taskgrid.journal.place import sync_folder
 
 
 def aside(journal: Path) -> Path:

@@ -16,9 +16,9 @@ from typing import Final
 
 import structlog
 
+from taskgrid.disks import sync_folder
 from taskgrid.errors import JournalError
 from taskgrid.journal import schema
-from taskgrid.journal.place import sync_folder
 
 _log = structlog.get_logger()
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from conftest import Source
 
 LADDER = (
-    {"lifecycle", "model", "errors", "clock", "settings", "loading", "functions"},
+    {"lifecycle", "model", "errors", "clock", "disks", "settings", "loading", "functions"},
     {"scheduler"},
     {"journal"},
     {"transport"},

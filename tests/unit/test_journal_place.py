@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from taskgrid.disks import file_system
 from taskgrid.errors import JournalError
 from taskgrid.journal import MemoryJournal, open_journal
-from taskgrid.journal.place import file_system, refuse_network
+from taskgrid.journal.place import refuse_network
 from taskgrid.settings import state_folder
 
 MOUNTS = """\
