@@ -52,7 +52,10 @@ Separator = Annotated[str, typer.Option("--separator", metavar="TEXT", help="Wha
 Begins = Annotated[
     str | None, typer.Option("--begins", metavar="REGEX", help="How the first line of a record begins instead.")
 ]
-Indexes = Annotated[Path | None, typer.Option("--indexes", metavar="DIR", help="A folder with seek indexes.")]
+Indexes = Annotated[
+    Path | None,
+    typer.Option("--indexes", metavar="DIR", help="Where seek indexes of gzip files are, or are built."),
+]
 BadRecords = Annotated[
     str, typer.Option("--bad", metavar="WHAT", help="Bad records: skip, keep in a sidecar beside the output, or fail.")
 ]
@@ -109,6 +112,7 @@ def files(
     """Run a function over files, cut into slices: what is done is not done again, and a killed run goes on."""
     from taskgrid.cli import door
     from taskgrid.cli.over_files import carry_out, go_on, preview
+    from taskgrid.files.asking import Asker
     from taskgrid.files.eyes import OwnEyes, WorkersEyes
 
     settled = _settled(function, patterns, path or [], how, limits)
@@ -117,7 +121,7 @@ def files(
         return
     with door.link(at) as (link, settings):
         if dry_run:
-            preview(settled, WorkersEyes(link, settings.max_payload_bytes))
+            preview(settled, WorkersEyes(Asker(link, settings.max_payload_bytes)))
             return
         if watch:
             go_on(link, settled, settings.max_payload_bytes)

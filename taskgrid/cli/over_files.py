@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, Self
 from taskgrid.cli.quantities import show_count, show_duration
 from taskgrid.cli.terminal import StatusLine, say
 from taskgrid.errors import TaskGridError, UsageError
+from taskgrid.files.asking import Asker
 from taskgrid.files.eyes import eyes_of
 from taskgrid.files.preview import previewed
 from taskgrid.files.report import Progress, Report, Trouble, nothing_yet
@@ -47,7 +48,7 @@ def go_on(link: Link, settled: Settled, max_payload: int) -> NoReturn:
 def carry_out(link: Link, settled: Settled, max_payload: int, *, only_news: bool = False) -> Report:
     """Run it, print what is to be printed, and return what it came to; `only_news`: nothing if nothing was read."""
     run = Run(link, settled, max_payload)
-    if only_news and not any(planned.due for planned in previewed(settled, eyes_of(settled, link, max_payload))):
+    if only_news and not any(planned.due for planned in previewed(settled, eyes_of(settled, Asker(link, max_payload)))):
         return run.report
     prints = settled.file is None and settled.folder is None and settled.merge is None
     with followed(run, again=settled.ledger is not None) as shown:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,13 +34,23 @@ class Place(NamedTuple):
         return self.finding.standing in {Standing.UNCHANGED, Standing.GROWN} and self.trouble is None
 
 
-def placed(settled: Settled, recipe: Recipe, ledger: Ledger, listing: list[Listed], eyes: Eyes) -> Iterator[Place]:
-    """Yield the files of a listing in order, each with how it stands; those to be read are looked at."""
-    findings = list(compared(settled, recipe, ledger, listing, eyes))
+def placed(
+    settled: Settled, findings: Sequence[Finding], eyes: Eyes, index: Callable[[Sequence[Path]], None]
+) -> Iterator[Place]:
+    """Yield files in order, each with how it stands; those to be read are looked at.
+
+    `index` builds the seek indexes of files that would be cut if they had one.
+    """
     due = (finding for finding in findings if finding.due)
-    cuts = eyes.cut(CutRequest(finding.seen.path, settled.size, settled.indexes, finding.since) for finding in due)
+    requests = [CutRequest(finding.seen.path, settled.size, settled.indexes, finding.since) for finding in due]
+    cuts = list(eyes.cut(requests))
+    if uncut := [number for number, cut in enumerate(cuts) if cut.wants_index]:
+        index([requests[number].path for number in uncut])
+        for number, cut in zip(uncut, eyes.cut(requests[number] for number in uncut), strict=True):
+            cuts[number] = cut
+    found = iter(cuts)
     for finding in findings:
-        yield _read(finding, next(cuts)) if finding.due else _left_alone(finding)
+        yield _read(finding, next(found)) if finding.due else _left_alone(finding)
 
 
 def compared(settled: Settled, recipe: Recipe, ledger: Ledger, listing: list[Listed], eyes: Eyes) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from taskgrid.errors import TaskGridError
 from taskgrid.files.identity import Identity
 from taskgrid.files.listing import Listed, listed
 from taskgrid.files.packing import Pack, unpacked
-from taskgrid.files.planning import cut
+from taskgrid.files.planning import cut, unindexed
 from taskgrid.files.standing import Here, Seen
 
 __all__ = ["Cut", "CutRequest", "Listing", "cut_files", "grown_since", "list_files"]
@@ -56,6 +56,8 @@ class Cut(BaseModel):
     count: int = 0
     index: Path | None = None
     why_not: str = ""
+    wants_index: bool = False
+    """It would be cut if it had a seek index where the request says."""
 
     @classmethod
     def of(cls, request: CutRequest) -> Cut:
@@ -64,7 +66,13 @@ class Cut(BaseModel):
             identity, count, index = cut(request.path, request.size, request.indexes, request.start)
         except (OSError, TaskGridError) as error:
             return cls(why_not=str(error).splitlines()[0])
-        return cls(identity=identity, count=count, index=index)
+        return cls(identity=identity, count=count, index=index, wants_index=count == 1 and _wants_index(request))
+
+
+def _wants_index(request: CutRequest) -> bool:
+    if request.indexes is None or request.size is None:
+        return False
+    return next(unindexed(request.path, request.size, indexes=request.indexes), None) is not None
 
 
 def list_files(patterns: Sequence[str], without: Sequence[Path] = (), after: Path | None = None) -> Listing:

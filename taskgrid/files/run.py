@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,8 +23,10 @@ from taskgrid.client.link import Link
 from taskgrid.client.results import Deadline, until_complete
 from taskgrid.clock import SystemClock
 from taskgrid.errors import TooManyFailed, UnknownJob, UsageError
+from taskgrid.files import build_index
 from taskgrid.files import remembered as kept
-from taskgrid.files.agenda import Place, placed, targets_of
+from taskgrid.files.agenda import Place, compared, placed, targets_of
+from taskgrid.files.asking import Asker
 from taskgrid.files.calling import CONVENTION
 from taskgrid.files.closing import publish, sweep
 from taskgrid.files.execution import Execution, FileEnded, Slicing
@@ -58,7 +60,8 @@ class Run:
         """Files without a result, with why."""
         self._link = link
         self._settled = settled
-        self._eyes: Eyes = eyes_of(settled, link, max_payload)
+        self._asker = Asker(link, max_payload)
+        self._eyes: Eyes = eyes_of(settled, self._asker)
         self._callee = callee_of(settled.wish.function, max_payload)
         self._recipe = settled.recipe()
         self._form = Form(settled, Codec(settled.shape.value), self._recipe.code)
@@ -107,7 +110,7 @@ class Run:
         """Ask the master how far the run's job is; None while there is none. From any thread."""
         execution = self._execution
         if execution is None:
-            return nothing_yet(self._eyes.waiting())
+            return nothing_yet(self._asker.waiting())
         view = execution.view()
         ended = sum(view.counts.get(state, 0) for state in ENDED)
         running = view.complete or view.counts.get(TaskState.LEASED, 0) > 0
@@ -182,10 +185,19 @@ class Run:
 
     def _plan(self, ledger: Ledger, listing: list[Listed], planned_at: float) -> OpenRun | None:
         """Say of each file whether it is read; keep the plan if any is."""
-        self._places = list(placed(self._settled, self._recipe, ledger, listing, self._eyes))
+        findings = list(compared(self._settled, self._recipe, ledger, listing, self._eyes))
+        self._places = list(placed(self._settled, findings, self._eyes, self._index))
         self.report.files = len(self._places)
         entries = [place.entry for place in self._places if place.entry is not None]
         return ledger.begin(self._recipe, f"files-{new_id()}", entries, planned_at=planned_at) if entries else None
+
+    def _index(self, paths: Sequence[Path]) -> None:
+        """Have workers build the seek indexes of files; whoever reads a file that is damaged will say so."""
+        self._asker.places = self._roots
+        if self._settled.indexes is not None and self._settled.wish.list_on == "client":
+            self._settled.indexes.mkdir(parents=True, exist_ok=True)
+        for _ in self._asker.ask(build_index, [(path, self._settled.indexes) for path in paths], raising=False):
+            pass
 
     def _files(
         self, ledger: Ledger, run: OpenRun | None

@@ -173,7 +173,7 @@ class Settled:
         """Return what is no input, wherever it lies: what the run itself writes."""
         ledger = self.ledger
         beside = [] if ledger is None else [ledger, ledger.with_name(f"{ledger.name}.lock")]
-        return [path for path in (self.file, self.folder, self.manifest, *beside) if path is not None]
+        return [path for path in (self.file, self.folder, self.manifest, self.indexes, *beside) if path is not None]
 
     def target_of(self, file: Listed) -> Path | None:
         """Return what the output of an input is called: as the input below its root."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -62,6 +63,27 @@ def test_a_reduction_gives_one_value(grid: Grid, logs: Path, reduce: object, exp
     """By `+` or by a function; of a file that is one slice it is the slice's own."""
     split = "2KiB" if reduce == "merge" else "auto"
     assert grid.files(files_tasks.total, logs, split=split, reduce=reduce).result() == expected  # type: ignore[arg-type]  # as given
+
+
+def test_seek_indexes_are_built_where_a_file_lacks_one(grid: Grid, tmp_path: Path) -> None:
+    """Once, on a worker; then a gzip file of one member is cut. A damaged one fails by itself."""
+    logs, indexes = tmp_path / "logs", tmp_path / "indexes"
+    logs.mkdir()
+    (logs / "a.gz").write_bytes(gzip.compress(b"".join(b"%d\n" % number for number in range(100_000))))
+    whole = (logs / "a.gz").read_bytes()
+    (logs / "damaged.gz").write_bytes(whole[:150_000] + b"?" * 10 + whole[150_010:])
+
+    def sum_up() -> tuple[int, int, list[str]]:
+        run = grid.files(files_tasks.total, logs, split="32KiB", indexes=indexes, reduce="merge")
+        return run.result(), run.report.slices, [trouble.path.name for trouble in run.troubles]
+
+    total, slices, troubles = sum_up()
+    assert (total, troubles) == (sum(range(100_000)), ["damaged.gz"])
+    assert slices > 3
+    (built,) = indexes.iterdir()
+    before = built.stat()
+    assert sum_up() == (total, slices, troubles)
+    assert built.stat().st_mtime_ns == before.st_mtime_ns
 
 
 def test_what_is_done_is_not_done_again(grid: Grid, logs: Path, tmp_path: Path) -> None:

@@ -1,0 +1,72 @@
+"""Asks workers about files before a run: each question is a small job of its own, and its answers come in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+from taskgrid.client.callee import callee_of
+from taskgrid.client.control import Control
+from taskgrid.client.link import Link
+from taskgrid.client.results import Source, in_order
+from taskgrid.client.sending import send
+from taskgrid.client.upload import Packer, Upload
+from taskgrid.errors import TaskFailed, TaskGridError, UsageError
+from taskgrid.files.execution import cause_of
+from taskgrid.model import JobId, Reason
+from taskgrid.transport.protocol import Selector
+
+__all__: list[str] = []  # a worker that offers the package offers what a module of it lists: here nothing
+
+_USAGE = f"{UsageError.__module__}.{UsageError.__qualname__}"
+
+
+class Asker:
+    """Runs functions that ship with TaskGrid on workers that see certain folders."""
+
+    def __init__(self, link: Link, max_payload: int) -> None:
+        self.places: tuple[str, ...] = ()
+        """The folders."""
+        self._link = link
+        self._max_payload = max_payload
+        self._asked: JobId | None = None
+
+    def ask(
+        self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], *, raising: bool = True
+    ) -> Iterator[Any]:
+        """Yield what calls come to, in order; UsageError where one raised that.
+
+        Without `raising` errors come in their places.
+        """
+        if not calls:
+            return
+        callee = callee_of(function, self._max_payload)
+        upload = Upload(callee.spec().model_copy(update={"places": self.places}))
+
+        def encode(batch: list[Any], first: int) -> list[bytes]:
+            return callee.codec.encode_items(batch, first=first, star=True)
+
+        send(self._link, upload, Packer(encode).pack_all(calls))
+        if upload.number is None:
+            raise TaskGridError("the master accepted the job and gave it no number")
+        self._asked = upload.job
+        try:
+            yield from in_order(Source(self._link, upload.job, upload.number, callee.codec), raising=raising)
+        except TaskFailed as error:
+            if error.type != _USAGE:
+                raise
+            raise UsageError(cause_of(error).removeprefix("UsageError: ")) from None
+        except (GeneratorExit, KeyboardInterrupt):
+            with suppress(TaskGridError):
+                Control(self._link.control).cancel(Selector(job=upload.job))
+            raise
+        finally:
+            self._asked = None
+
+    def waiting(self) -> str:
+        """Say why no worker has answered yet; empty if one is at it, or nothing was asked."""
+        if self._asked is None:
+            return ""
+        found = Control(self._link.control).explain(Selector(job=self._asked))
+        return "" if found.reason in {Reason.RUNNING, Reason.ENDED} else found.what
