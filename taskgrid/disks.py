@@ -1,11 +1,13 @@
-"""What the house knows of disks: which kind of file system a path is on, and how what was written stays.
+"""What the house knows of disks: which kind of file system a path is on, how what was written stays, what is bounds.
 
 Knows nothing of what files hold.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +20,29 @@ _LOCAL_FUSE: Final = frozenset({
 })  # fmt: skip
 MOUNTS: Final = Path("/proc/mounts")
 """Where Linux tells what is mounted."""
+
+_ROOTS: Final[list[str]] = []
+"""Folders that this process keeps to; none: it goes anywhere."""
+
+
+def keep_to(roots: Iterable[Path | str]) -> None:
+    """Keep this process to what lies below some folders, wherever links lead; to none of them: anywhere."""
+    _ROOTS[:] = map(os.path.realpath, roots)
+
+
+def is_within_bounds(path: Path | str) -> bool:
+    """Say whether a path, links followed, lies where this process keeps to."""
+    if not _ROOTS:
+        return True
+    real = os.path.realpath(path)
+    return any(real == root or real.startswith(root.rstrip("/") + "/") for root in _ROOTS)
+
+
+def require_within_bounds(path: Path, opened: int | None = None) -> None:
+    """Raise PermissionError unless a path, or what was opened by it, lies where this process keeps to."""
+    told = Path(f"/proc/self/fd/{opened}")  # where Linux says what was really opened, whatever the path leads to by now
+    if not is_within_bounds(told if opened is not None and told.exists() else path):
+        raise PermissionError(errno.EACCES, "It lies outside the folders of this worker's --root", str(path))
 
 
 def sync_folder(folder: Path) -> None:

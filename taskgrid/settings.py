@@ -114,6 +114,8 @@ class WorkerSettings(Settings):
     """Modules or packages whose functions it runs; empty: those that ship with TaskGrid."""
     path: tuple[Path, ...] = ()
     """Folders put on the module path, after the current one."""
+    root: tuple[Path, ...] = ()
+    """Folders that slices, outputs and what ships with TaskGrid keep to, links followed; empty: anywhere."""
     name: str = ""
     """What people call this worker; empty: host and process id."""
     drain_timeout: timedelta = timedelta(seconds=30)

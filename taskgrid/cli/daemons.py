@@ -112,6 +112,10 @@ def worker(
     ] = None,
     functions: Functions = None,
     path: ModulePath = None,
+    root: Annotated[
+        list[Path] | None,
+        typer.Option("--root", metavar="DIR", help="Keep slices, outputs and taskgrid.logs below it; repeatable."),
+    ] = None,
     name: Annotated[str | None, typer.Option("--name", help="What people call it. [default: host and process]")] = None,
     drain_timeout: Annotated[
         str | None,

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from taskgrid.disks import require_within_bounds
 from taskgrid.files.identity import Identity
 from taskgrid.files.output import Output
 from taskgrid.files.planning import plan, unindexed
@@ -44,6 +45,7 @@ class Sight(BaseModel):
 def sees(root: Path) -> Sight:
     """Say whether this machine can read a folder, or a file: what a worker is asked before it is given slices of it."""
     try:
+        require_within_bounds(root)
         if root.is_dir():
             with os.scandir(root) as entries:
                 next(entries, None)
@@ -62,5 +64,6 @@ def build_index(path: Path, folder: Path) -> Path:
     be the one that `plan` and the workers are given. Raises FileDamaged if the gzip file is, `OSError`,
     and ModuleNotFoundError without the extra `files`.
     """
+    require_within_bounds(folder)
     with Stored(path) as stored:
         return build(stored, folder)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
+from taskgrid.disks import is_within_bounds
 from taskgrid.errors import TaskGridError
 from taskgrid.files.identity import Identity
 from taskgrid.files.listing import Listed, listed
@@ -78,12 +79,14 @@ def _wants_index(request: CutRequest) -> bool:
 def list_files(patterns: Sequence[str], without: Sequence[Path] = (), after: Path | None = None) -> Listing:
     """List the files of absolute patterns that come after one of them by name, less those below `without`.
 
+    Those that this worker may not read, by its --root, are left out.
+
     Raises UsageError for a pattern that leads to nothing.
     """
     pack = Pack()
     for each in listed(patterns, without=without, by_name=True):
         seen = each.seen
-        if after is not None and str(seen.path) <= str(after):
+        if (after is not None and str(seen.path) <= str(after)) or not is_within_bounds(seen.path):
             continue
         if pack.add(json.dumps([str(seen.path), str(each.root), *seen[1:]]).encode()):
             return Listing(packed=pack.end(), after=seen.path)

@@ -21,7 +21,7 @@ from typing import IO, Any, BinaryIO, Final, Literal, TextIO, overload
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
-from taskgrid.disks import sync_folder
+from taskgrid.disks import require_within_bounds, sync_folder
 from taskgrid.errors import UsageError
 from taskgrid.functions.current import LEASE
 
@@ -83,6 +83,7 @@ class Output(BaseModel):
             raise UsageError(f"an output is written from its beginning to its end, not opened {mode!r}")
         if self._file is not None:
             raise UsageError(f"{self.path} was opened before", hint="Open an output once, and write all of it then.")
+        require_within_bounds(self.path.parent)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = _Summed(temporary_of(self.path, LEASE[0].token))
         binary = io.BufferedWriter(self._file, _BUFFER)

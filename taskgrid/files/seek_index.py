@@ -28,6 +28,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, Self
 
+from taskgrid.disks import require_within_bounds
 from taskgrid.errors import FileError
 from taskgrid.files.identity import Identity
 from taskgrid.files.members import GzipFile, inflater
@@ -75,6 +76,7 @@ class SeekIndex:
     def read(cls, path: Path) -> Self:
         """Read an index; `OSError` if there is none, `ValueError` if it is none."""
         with path.open("rb") as file:
+            require_within_bounds(path, file.fileno())
             if file.readline(len(_MAGIC)) != _MAGIC:
                 raise ValueError(f"{path} is no seek index")
             about = json.loads(file.readline(4096))

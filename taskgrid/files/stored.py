@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from taskgrid.disks import require_within_bounds
 from taskgrid.errors import FileCutShort, FileDamaged, UsageError
 
 __all__: list[str] = []  # a worker that offers the package offers what a module of it lists: here nothing
@@ -33,6 +34,11 @@ class Stored:
         self.path = path
         # Opening a FIFO for reading would wait for a writer.
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            require_within_bounds(path, self._descriptor)
+        except PermissionError:
+            self.close()
+            raise
         mode = self.stat().st_mode
         if not stat.S_ISREG(mode):
             self.close()

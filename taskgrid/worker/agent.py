@@ -23,6 +23,7 @@ from typing import Final
 
 import structlog
 
+from taskgrid.disks import keep_to
 from taskgrid.errors import FunctionRefused, TaskGridError
 from taskgrid.model import WorkerId, new_id
 from taskgrid.settings import WorkerSettings
@@ -70,6 +71,7 @@ class Agent:
         self.id = WorkerId(new_id())
         self.name = settings.name or f"{socket.gethostname()}-{os.getpid()}"
         self._repertoire = Repertoire(settings, any_function=any_function, main=main)
+        keep_to(settings.root)  # the agent reads nothing, but says what it sees
         self._places = Places(self._saw)
         wake = threading.Event()
         self._ledger = Ledger(settings.max_buffer_bytes, wake, self._completed)

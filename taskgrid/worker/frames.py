@@ -36,6 +36,8 @@ class Setup(Model):
     """A script whose functions are offered too."""
     any_function: bool = False
     """Run whatever can be imported."""
+    roots: tuple[Path, ...] = ()
+    """Folders that slices, outputs and what ships with TaskGrid keep to."""
     worker: str
     max_result_bytes: int
     parent: int

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from taskgrid.disks import keep_to
 from taskgrid.errors import FunctionRefused, TaskGridError
 from taskgrid.functions.current import set_lease
 from taskgrid.functions.offers import Offers
@@ -27,6 +28,7 @@ class Library:
     def __init__(self, setup: Setup) -> None:
         """Import what the worker offers; FunctionRefused if that can't be."""
         self._setup = setup
+        keep_to(setup.roots)
         self._offers = self._import(setup.modules)
         self._found: dict[str, Offers] = dict.fromkeys(self._offers.names(), self._offers)
         self._versions: dict[str, str] = {}

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable, Collection
 from typing import Final
 
+from taskgrid.disks import is_within_bounds
+
 _MOST: Final = 256
 """Folders remembered; beyond, those that were asked about first go."""
 
@@ -52,6 +54,8 @@ class Places:
 
 
 def _why_unseen(place: str) -> str:
+    if not is_within_bounds(place):
+        return "it lies outside the folders of this worker's --root"
     try:
         with os.scandir(place) as entries:
             return "" if next(entries, None) is not None else "it is empty here"

@@ -52,6 +52,7 @@ class Repertoire:
             paths=self._settings.path,
             main=self._main,
             any_function=self._any_function,
+            roots=self._settings.root,
             worker=worker,
             max_result_bytes=self._settings.max_result_bytes,
             parent=os.getpid(),

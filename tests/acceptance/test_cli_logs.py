@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_world import World, world
+from cli_world import World, eventually, world
 
 LINE = '203.0.113.{} - - [17/May/2015:{:02}:05:03 +0000] "GET /{} HTTP/1.1" {} 512 "-" "curl"'
 LINES = [LINE.format(number % 7, number % 24, number, (200, 404)[number % 10 == 0]) for number in range(200)]
@@ -90,3 +90,22 @@ def test_a_file_that_is_no_log_is_named(here: World) -> None:
     assert shown.returncode == 1
     assert json.loads(shown.stdout)["lines"] == 201
     assert "auth.log: UsageError: syslog lines have no status" in shown.stderr
+
+
+def test_a_worker_keeps_to_its_root(tmp_path: Path) -> None:
+    """What lies elsewhere it neither reads nor is asked for; `explain` says why nothing runs."""
+    with world(tmp_path) as here:
+        for folder in ("open", "closed"):
+            (tmp_path / folder).mkdir()
+            (tmp_path / folder / "a.log").write_text(f"{LINES[0]}\n")
+        here.master()
+        here.start("worker", "--slots=1", "--root=open")
+        assert here.run("logs", "grep", "-c", "GET", "open").stdout == "open/a.log:1\n"
+        failed = here.run("map", "taskgrid.logs:access_summary", f"{tmp_path}/closed/a.log")
+        assert failed.returncode == 1
+        assert "PermissionError" in failed.stdout
+        waiting = here.start("logs", "grep", "GET", "closed")
+        talk = here.talk_of(here.started.index(waiting))
+        eventually(lambda: "no worker sees what job" in talk.read_text())
+        why = json.loads(here.run("explain", "last", "-o", "json").stdout)["why"]
+        assert "outside the folders of this worker's --root" in why
