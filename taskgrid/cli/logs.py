@@ -104,7 +104,7 @@ def grep(
     ] = None,
     no_filename: Annotated[bool, typer.Option("--no-filename", help="Print lines without their file.")] = False,
     output: Output = Format.TABLE,
-    split: Split = "8MiB",
+    split: Split = "3MiB",
     indexes: Indexes = None,
     list_on: ListOn = "client",
     at: At,

@@ -7,11 +7,11 @@ from typing import Final
 
 __all__: list[str] = []  # a worker that offers the package offers what a module of it lists: here nothing
 
-ROOM: Final = 384 << 10
+ROOM: Final = 512 << 10
 """Packed bytes after which a pack is full: with what is still in hand it stays, as text, under 1 MiB."""
 _IN_HAND: Final = 64 << 10
 """Bytes that are packed at once."""
-LONGEST: Final = 128 << 10
+LONGEST: Final = 64 << 10
 """Bytes of a line that are kept."""
 
 

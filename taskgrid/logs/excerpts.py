@@ -43,7 +43,7 @@ class Found(BaseModel):
 def excerpt(blocks: Iterable[Block], search: Search, *, after: int = 0, only_count: bool = False) -> Found:
     """Find matching lines in blocks that end where a line ends, from `after` bytes on.
 
-    With `only_count` all are counted and none is kept. A line of more than 128 KiB is cut, and says so.
+    With `only_count` all are counted and none is kept. A line of more than 64 KiB is cut, and says so.
     """
     lines = hits = 0
     pack = Pack()
