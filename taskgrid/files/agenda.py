@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from taskgrid.errors import UsageError
 from taskgrid.files.eyes import Eyes
@@ -19,12 +20,15 @@ from taskgrid.files.wish import Settled
 __all__: list[str] = []  # a worker that offers the package offers what a module of it lists: here nothing
 
 
+_AT_ONCE: Final = 1000
+"""Files that are looked at before any of them is planned."""
+
+
 class Place(NamedTuple):
     """A file in its run."""
 
     finding: Finding
-    entry: Entry | None
-    """How it is read; None if it is not."""
+    is_read: bool
     trouble: Trouble | None
     """Why it can't be read or isn't tried again."""
 
@@ -35,22 +39,29 @@ class Place(NamedTuple):
 
 
 def placed(
-    settled: Settled, findings: Sequence[Finding], eyes: Eyes, index: Callable[[Sequence[Path]], None]
-) -> Iterator[Place]:
-    """Yield files in order, each with how it stands; those to be read are looked at.
+    settled: Settled, findings: Iterable[Finding], eyes: Eyes, index: Callable[[Sequence[Path]], None]
+) -> Iterator[tuple[Place, Entry | None]]:
+    """Yield files in order, each with how it stands and, if it is read, how; those are looked at, some at a time.
 
     `index` builds the seek indexes of files that would be cut if they had one.
     """
-    due = (finding for finding in findings if finding.due)
+    unplaced = iter(findings)
+    while batch := list(islice(unplaced, _AT_ONCE)):
+        cuts = _cuts(settled, [finding for finding in batch if finding.due], eyes, index)
+        for finding in batch:
+            yield _read(finding, next(cuts)) if finding.due else (_left_alone(finding), None)
+
+
+def _cuts(
+    settled: Settled, due: Sequence[Finding], eyes: Eyes, index: Callable[[Sequence[Path]], None]
+) -> Iterator[Cut]:
     requests = [CutRequest(finding.seen.path, settled.size, settled.indexes, finding.since) for finding in due]
     cuts = list(eyes.cut(requests))
     if uncut := [number for number, cut in enumerate(cuts) if cut.wants_index]:
         index([requests[number].path for number in uncut])
         for number, cut in zip(uncut, eyes.cut(requests[number] for number in uncut), strict=True):
             cuts[number] = cut
-    found = iter(cuts)
-    for finding in findings:
-        yield _read(finding, next(found)) if finding.due else _left_alone(finding)
+    return iter(cuts)
 
 
 def compared(settled: Settled, recipe: Recipe, ledger: Ledger, listing: list[Listed], eyes: Eyes) -> Iterator[Finding]:
@@ -61,28 +72,29 @@ def compared(settled: Settled, recipe: Recipe, ledger: Ledger, listing: list[Lis
 
 def _left_alone(finding: Finding) -> Place:
     failed = finding.standing is Standing.FAILED
-    return Place(finding, None, Trouble(finding.seen.path, f"in quarantine: {finding.why}") if failed else None)
+    return Place(finding, False, Trouble(finding.seen.path, f"in quarantine: {finding.why}") if failed else None)
 
 
-def _read(finding: Finding, cut: Cut) -> Place:
+def _read(finding: Finding, cut: Cut) -> tuple[Place, Entry | None]:
     path = finding.seen.path
     if cut.identity is None:
-        return Place(finding, None, Trouble(path, cut.why_not))
-    return Place(finding, Entry(path, cut.identity, cut.count, finding.since, cut.index), None)
+        return Place(finding, False, Trouble(path, cut.why_not)), None
+    return Place(finding, True, None), Entry(path, cut.identity, cut.count, finding.since, cut.index)
 
 
-def targets_of(settled: Settled, listing: list[Listed]) -> dict[Path, Path | None]:
-    """Return the target of each file; UsageError if two have one."""
+def targets_of(settled: Settled, listing: Iterable[Listed]) -> dict[Path, Path]:
+    """Return the target of each file that has one; UsageError if two have the same."""
     found: dict[Path, Path] = {}
-    targets: dict[Path, Path | None] = {}
+    targets: dict[Path, Path] = {}
     for each in listing:
         target = settled.target_of(each)
-        if target is not None and target in found:
+        if target is None:
+            continue
+        if target in found:
             raise UsageError(
                 f"{found[target]} and {each.seen.path} would both be written to {target}",
                 hint="Name a folder above both: outputs are called as inputs are below it.",
             )
-        if target is not None:
-            found[target] = each.seen.path
+        found[target] = each.seen.path
         targets[each.seen.path] = target
     return targets

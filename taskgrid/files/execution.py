@@ -7,7 +7,7 @@ same ones: what the master has is not added again, and its outcomes are read as 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from itertools import islice
@@ -106,12 +106,14 @@ class Execution:
         self._codec = _DoneCodec(value)
         self.weights = Weights()
 
-    def submit(self, planned: Sequence[Planned]) -> None:
+    def submit(self, planned: Iterable[Planned]) -> None:
         """Return when all slices are accepted."""
+        send(self._link, self._upload, Packer(_as_they_are).pack_all(self._payloads(planned)))
+
+    def _payloads(self, planned: Iterable[Planned]) -> Iterator[bytes]:
         for each in planned:
             self.weights.add(bounds(each.entry.start, each.entry.identity.size, each.entry.slices))
-        payloads = (line for each in planned for line in self._slicing.payloads(each.entry))
-        send(self._link, self._upload, Packer(_as_they_are).pack_all(payloads))
+            yield from self._slicing.payloads(each.entry)
 
     def view(self) -> JobView:
         """Return the job as it stands."""
@@ -126,7 +128,7 @@ class Execution:
         with suppress(TaskGridError):
             Control(self._link.control).cancel(self._selector())
 
-    def ended(self, planned: Sequence[Planned]) -> Iterator[FileEnded]:
+    def ended(self, planned: Iterable[Planned]) -> Iterator[FileEnded]:
         """Yield each file as it ends, in order, waiting for it; those recorded before are looked past."""
         if self._upload.number is None:
             raise TaskGridError("the master accepted the job and gave it no number")

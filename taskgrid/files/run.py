@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -34,9 +35,10 @@ from taskgrid.files.eyes import Eyes, eyes_of
 from taskgrid.files.ledger import Ledger
 from taskgrid.files.listing import Listed, roots_of
 from taskgrid.files.recording import Recorder, Replacing, as_done, as_written
-from taskgrid.files.remembered import OpenRun
+from taskgrid.files.remembered import Entry, OpenRun
 from taskgrid.files.report import Progress, Report, Trouble, nothing_yet
 from taskgrid.files.results import FileResult, Form, Result
+from taskgrid.files.standing import Finding
 from taskgrid.files.tree import Tree
 from taskgrid.files.wish import Settled
 from taskgrid.functions.codec import Codec
@@ -70,7 +72,7 @@ class Run:
         self._tree: Tree[Any] | None = None if settled.merge is None else Tree(settled.merge)
         self._guard = threading.Lock()
         self._places: list[Place] = []
-        self._targets: dict[Path, Path | None] = {}
+        self._targets: dict[Path, Path] = {}
         self._roots: tuple[str, ...] = ()
         self._execution: Execution | None = None
         self._failing = 0
@@ -84,18 +86,16 @@ class Run:
 
     def result(self) -> Any:
         """Return all values merged once the run is over, None if there are none; UsageError without a reduction."""
-        if self._tree is None:
-            raise UsageError("a run without a reduction has no one result", hint="Give `reduce`, or iterate over it.")
+        _require(self._tree)
         for _ in self._steps:
             pass
         return self.partial()
 
     def partial(self) -> Any:
         """Return the values so far, merged in order; None before the first. From any thread."""
-        if self._tree is None:
-            raise UsageError("a run without a reduction has no one result", hint="Give `reduce`, or iterate over it.")
+        tree = _require(self._tree)
         with self._guard:
-            return self._tree.partial()
+            return tree.partial()
 
     def merged_line(self) -> bytes:
         """Return `partial()` as JSON."""
@@ -131,6 +131,7 @@ class Run:
             results = stack.enter_context(Replacing(self._settled.file))
             self._take_up(ledger)
             run = self._plan(ledger, listing, planned_at)
+            del listing
             files = stack.enter_context(closing(self._files(ledger, run)))
             for index, (file, trouble) in enumerate(files):
                 for result in self._came(index, file, trouble, manifest):
@@ -186,10 +187,19 @@ class Run:
     def _plan(self, ledger: Ledger, listing: list[Listed], planned_at: float) -> OpenRun | None:
         """Say of each file whether it is read; keep the plan if any is."""
         findings = list(compared(self._settled, self._recipe, ledger, listing, self._eyes))
-        self._places = list(placed(self._settled, findings, self._eyes, self._index))
-        self.report.files = len(self._places)
-        entries = [place.entry for place in self._places if place.entry is not None]
-        return ledger.begin(self._recipe, f"files-{new_id()}", entries, planned_at=planned_at) if entries else None
+        self.report.files = len(findings)
+        entries = self._entries(findings)
+        first = next(entries, None)
+        if first is None:
+            return None
+        return ledger.begin(self._recipe, f"files-{new_id()}", chain([first], entries), planned_at=planned_at)
+
+    def _entries(self, findings: Sequence[Finding]) -> Iterator[Entry]:
+        """Give each file its place, and yield how those are read that are; none is kept but by the ledger."""
+        for place, entry in placed(self._settled, findings, self._eyes, self._index):
+            self._places.append(place)
+            if entry is not None:
+                yield entry
 
     def _index(self, paths: Sequence[Path]) -> None:
         """Have workers build the seek indexes of files; whoever reads a file that is damaged will say so."""
@@ -207,8 +217,8 @@ class Run:
         with Recorder(ledger, run) as recorder, closing(self._executed(ledger, run)) as read:
             for place in self._places:
                 before = next(remembered) if place.is_known else None
-                if place.entry is not None:
-                    yield self._ended(next(read), before, self._targets[place.finding.seen.path], recorder)
+                if place.is_read:
+                    yield self._ended(next(read), before, self._targets.get(place.finding.seen.path), recorder)
                 elif before is not None:
                     self.report.unchanged += 1
                     yield before, None
@@ -255,10 +265,9 @@ class Run:
         )
         spec = spec.model_copy(update={"through": CONVENTION, "places": self._roots})
         self._execution = execution = Execution(self._link, spec, slicing, settled.shape.value)
-        planned = list(ledger.planned(run))
         try:
-            execution.submit(planned)
-            yield from execution.ended(planned)
+            execution.submit(ledger.planned(run))
+            yield from execution.ended(ledger.planned(run))
         except (GeneratorExit, KeyboardInterrupt):
             execution.cancel()
             raise
@@ -295,3 +304,9 @@ class Run:
             return
         control.cancel(Selector(job=JobId(job.id)))
         until_complete(self._link, JobId(job.id), Deadline(None))
+
+
+def _require(tree: Tree[Any] | None) -> Tree[Any]:
+    if tree is None:
+        raise UsageError("a run without a reduction has no one result", hint="Give `reduce`, or iterate over it.")
+    return tree
