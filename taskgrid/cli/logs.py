@@ -13,7 +13,7 @@ import typer
 from taskgrid.cli import pages
 from taskgrid.cli.files import Indexes, LedgerFile, ListOn, Patterns, Split, listed
 from taskgrid.cli.groups import grouped
-from taskgrid.cli.options import At, Format, Output, PageFormat, PageOutput
+from taskgrid.cli.options import At, Format, LinesOutput, Output, PageFormat, PageOutput
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +103,7 @@ def grep(
         int | None, typer.Option("--max-count", "-m", min=1, metavar="N", help="Stop after so many lines.")
     ] = None,
     no_filename: Annotated[bool, typer.Option("--no-filename", help="Print lines without their file.")] = False,
-    output: Output = Format.TABLE,
+    output: LinesOutput = Format.TABLE,
     split: Split = "3MiB",
     indexes: Indexes = None,
     list_on: ListOn = "client",

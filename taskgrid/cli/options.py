@@ -49,6 +49,7 @@ StatusOutput = Annotated[
     StatusFormat,
     typer.Option("--output", "-o", help="A table for people, JSON, or metrics in Prometheus' text format."),
 ]
+LinesOutput = Annotated[Format, typer.Option("--output", "-o", help="Text for people, or an object of JSON a line.")]
 PageOutput = Annotated[
     PageFormat, typer.Option("--output", "-o", help="Text for people, one JSON value, or a page for a browser.")
 ]
