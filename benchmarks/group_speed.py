@@ -82,7 +82,7 @@ def _taskgrid(*, full: bool) -> list[Contestant]:
 
 
 def _peers(python: str, *, full: bool) -> list[Contestant]:
-    few = ["10000", "500"] if full else ["1000", "100"]
+    few = ["20000", "500"] if full else ["5000", "200"]
 
     def peer(name: str, survives: str, script: str, *words: str) -> Contestant:
         return Contestant(name, (python, str(_CONTESTANTS / script), *words), survives)

@@ -53,6 +53,7 @@ def main(tasks: int, calls: int) -> None:
         worker = ["-m", "celery", "-A", "celery_redis", "worker", "--concurrency", "2", "--loglevel", "ERROR"]
         _run(stack, [sys.executable, *worker], {"BENCHMARK_REDIS": url})
         _await_worker()
+        _map(100)  # its processes are warm, as those of the others are
         rate = stopwatch.rate(tasks, lambda: _map(tasks))
         stopwatch.tell(rate=rate, **stopwatch.trips(calls, lambda index: same.delay(index).get(timeout=60)))
 
