@@ -45,6 +45,24 @@ def require_within_bounds(path: Path, opened: int | None = None) -> None:
         raise PermissionError(errno.EACCES, "It lies outside the folders of this worker's --root", str(path))
 
 
+def why_unseen(path: Path | str) -> str:
+    """Say why a folder, or a file, can't be read here; empty if it can.
+
+    An empty folder is where a disk is not mounted. One that may be entered but not listed is as good as any.
+    """
+    try:
+        require_within_bounds(Path(path))
+        if not os.path.isdir(path):  # noqa: PTH112  # a path may hold what pathlib refuses
+            os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
+            return ""
+        with os.scandir(path) as entries:
+            return "" if next(entries, None) is not None else "it is empty here"
+    except PermissionError as error:
+        return "" if is_within_bounds(path) and os.access(path, os.X_OK) else error.strerror or str(error)
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names of new files in a folder survive power loss."""
     _sync(folder, os.O_RDONLY)

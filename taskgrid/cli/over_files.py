@@ -14,12 +14,12 @@ from taskgrid.errors import TaskGridError, UsageError
 from taskgrid.files.asking import Asker
 from taskgrid.files.eyes import eyes_of
 from taskgrid.files.preview import previewed
-from taskgrid.files.report import Progress, Report, Trouble, nothing_yet
+from taskgrid.files.report import Progress, Report, nothing_yet
 from taskgrid.files.run import Run
 from taskgrid.logs.report import size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from taskgrid.client.link import Link
     from taskgrid.files.eyes import Eyes
@@ -73,10 +73,13 @@ def followed(run: Run, *, again: bool) -> Iterator[Shown]:
         say(f"interrupted: {show_count(run.report.done)} files were read, the rest was taken back")
         raise
     finally:
-        _tell(run.troubles, again=again)
+        _tell(run, again=again)
 
 
-def _tell(troubles: Sequence[Trouble], *, again: bool) -> None:
+def _tell(run: Run, *, again: bool) -> None:
+    troubles = run.troubles
+    for note in run.notes[:_TROUBLES]:
+        say(f"note: {note}")
     for trouble in troubles[:_TROUBLES]:
         say(f"failed: {trouble.path}: {trouble.cause}" + (f" ({trouble.sample})" if trouble.sample else ""))
     if len(troubles) > _TROUBLES:

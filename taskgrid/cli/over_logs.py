@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack
-from functools import partial
 from itertools import chain, groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import typer
 from pydantic_core import to_json
@@ -17,19 +16,23 @@ from taskgrid.cli import door
 from taskgrid.cli.over_files import followed, summary
 from taskgrid.cli.tables import print_table
 from taskgrid.cli.terminal import say
-from taskgrid.client.grid import Grid
+from taskgrid.files.execution import cause_of
 from taskgrid.files.run import Run
 from taskgrid.logs import FieldCounts, Found, matches_of
 from taskgrid.logs.fields import text
+from taskgrid.logs.report import short
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from taskgrid.cli.options import At
     from taskgrid.cli.over_files import Shown
     from taskgrid.files.results import Result
-    from taskgrid.files.slices import FileSlice
     from taskgrid.files.wish import Settled
+
+
+_WIDEST: Final = 200
+"""Characters of a value in a table."""
 
 
 def merged(at: At, settled: Settled) -> Any:
@@ -47,7 +50,7 @@ def merged(at: At, settled: Settled) -> Any:
 def show_counts(counts: FieldCounts, field: str, top: int) -> None:
     """Print the values that occur most, with their share of the lines that have the field."""
     total = counts.lines - counts.bad_lines - counts.absent
-    rows = [(f"{hits:,}", f"{100 * hits / total:.1f}", value) for value, hits in counts.values.top(top)]
+    rows = [(f"{hits:,}", f"{100 * hits / total:.1f}", short(value, _WIDEST)) for value, hits in counts.values.top(top)]
     print_table((field, "%", "value"), rows)
     others = len(counts.values.counts) - len(rows)
     parts = [
@@ -75,39 +78,57 @@ def search(at: At, settled: Settled, show: Show) -> int:
         link, settings = stack.enter_context(door.link(at))
         run = Run(link, settled, settings.max_payload_bytes)
         shown = stack.enter_context(followed(run, again=False))
-        printing = _Printing(show, _More(stack, at, settled), shown)
+        printing = _Printing(show, run, settled.wish.arguments, shown)
         for path, results in groupby(run, key=lambda result: result.path):
             printing.file(path, results)
             if printing.left == 0:
                 break
     if printing.left != 0:
         say(summary(run.report))
-    return run.report.failed
+    return run.report.failed + printing.failed
 
 
 class _Printing:
     """Prints what files have, until there were enough lines."""
 
-    def __init__(self, show: Show, more: _More, shown: Shown) -> None:
+    def __init__(self, show: Show, run: Run, arguments: Mapping[str, Any], shown: Shown) -> None:
         self.left = show.most
         """How many lines are yet to be printed; None for any number."""
+        self.failed = 0
+        """Slices that could not be searched to their end."""
         self._show = show
-        self._more = more
+        self._run = run
+        self._arguments = arguments
         self._shown = shown
 
     def file(self, path: Path, results: Iterator[Result]) -> None:
         """Print what one file has, given its slices' results in order."""
-        good = (result.value for result in results if not result.error)
-        if self._show.only_count:
-            self._write([_count(path, sum(found.hits for found in good), self._show)])
+        good = [result.value for result in results if not result.error] if self._show.only_count else None
+        if good is not None:
+            self._write([_count(path, sum(found.hits for found in good), self._show)] if good else ())
             return
-        for found in chain.from_iterable(map(self._more.parts, good)):
+        parts = (self._parts(path, result.value) for result in results if not result.error)
+        for found in chain.from_iterable(parts):
             lines = found.found()[: self.left]
             self._write(_lines(path, lines, self._show))
             if self.left is not None:
                 self.left -= len(lines)
                 if not self.left:
                     return
+
+    def _parts(self, path: Path, found: Found) -> Iterator[Found]:
+        """Yield a slice's matching lines, and those that its result had no room for."""
+        yield found
+        arguments = self._arguments
+        while found.source is not None and found.next is not None:
+            call = (found.source, arguments["pattern"], arguments["ignore_case"], False, found.next)
+            (answer,) = self._run.asker.ask(matches_of, [call], raising=False)
+            if isinstance(answer, BaseException):
+                self.failed += 1
+                say(f"failed: {path}: {cause_of(answer)}")
+                return
+            found = answer
+            yield found
 
     def _write(self, lines: Iterable[bytes]) -> None:
         if together := b"".join(lines):
@@ -134,27 +155,3 @@ def _prefix(path: Path, show: Show) -> bytes:
     """Return what stands before a line: its file, as a person here would write it."""
     here = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     return os.fsencode(here) + b":" if show.filename else b""
-
-
-class _More:
-    """Brings the matching lines of a slice that its result had no room for."""
-
-    def __init__(self, stack: ExitStack, at: At, settled: Settled) -> None:
-        self._stack = stack
-        self._at = at
-        self._settled = settled
-        self._grid: Grid | None = None
-
-    def parts(self, found: Found) -> Iterator[Found]:
-        """Yield a slice's matching lines, the first of which there are."""
-        yield found
-        while found.source is not None and found.next is not None:
-            found = self._rest(found.source, found.next)
-            yield found
-
-    def _rest(self, source: FileSlice, after: int) -> Found:
-        if self._grid is None:
-            self._grid = self._stack.enter_context(Grid(settings=door.settings(self._at)))
-        call = partial(self._grid.submit, matches_of, source, after=after)
-        found: Found = call(**self._settled.wish.arguments).result()
-        return found

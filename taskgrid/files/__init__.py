@@ -15,13 +15,12 @@ otherwise. Nothing here knows of masters or jobs.
 
 from __future__ import annotations
 
-import os
 import socket
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from taskgrid.disks import require_within_bounds
+from taskgrid.disks import require_within_bounds, why_unseen
 from taskgrid.files.identity import Identity
 from taskgrid.files.output import Output
 from taskgrid.files.planning import plan, unindexed
@@ -43,18 +42,8 @@ class Sight(BaseModel):
 
 
 def sees(root: Path) -> Sight:
-    """Say whether this machine can read a folder, or a file: what a worker is asked before it is given slices of it."""
-    try:
-        require_within_bounds(root)
-        if root.is_dir():
-            with os.scandir(root) as entries:
-                next(entries, None)
-        else:
-            with Stored(root):
-                pass
-    except Exception as error:  # noqa: BLE001  # whatever it is, it is the answer
-        return Sight(host=socket.gethostname(), why_not=f"{type(error).__name__}: {error}")
-    return Sight(host=socket.gethostname())
+    """Say whether this machine can read a folder that is not empty, or a file; a run asks each worker the same."""
+    return Sight(host=socket.gethostname(), why_not=why_unseen(root))
 
 
 def build_index(path: Path, folder: Path) -> Path:

@@ -6,6 +6,7 @@ the function runs. Knows a function's parameters, and nothing of runs.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from inspect import Parameter
 from typing import Any, NotRequired, Required
@@ -44,9 +45,10 @@ class Arguments:
         """Return the values as JSON; UsageError if one is missing, unknown or wrong."""
         self._check_names(given)
         try:
-            return codec_of(self.annotation, self._function).encode(dict(given))
+            line = codec_of(self.annotation, self._function).encode(dict(given))
         except BadValue as error:
             raise UsageError(f"{self._function}: {error.where}: {error.why}") from None
+        return _in_one_order(line, [name for name, value in given.items() if isinstance(value, set | frozenset)])
 
     def read(self, texts: Mapping[str, str]) -> dict[str, Any]:
         """Return values that were written by hand, each as its parameter is annotated: as text, else as JSON."""
@@ -76,6 +78,14 @@ class Arguments:
                 why="A run gives it a slice and, if it has a parameter of that type, an Output.",
                 hint="Give the others with --arg NAME=VALUE, or in Python with arguments={...}.",
             )
+
+
+def _in_one_order(line: bytes, sets: Sequence[str]) -> bytes:
+    """Return the object with the values of sets in order: a process writes them as its hashes fall."""
+    if not sets:
+        return line
+    values = json.loads(line)
+    return json.dumps(values | {name: sorted(values[name], key=json.dumps) for name in sets}).encode()
 
 
 def _can(parameter: Parameter) -> bool:

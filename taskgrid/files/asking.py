@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from taskgrid.client.callee import callee_of
@@ -13,6 +14,7 @@ from taskgrid.client.results import Source, in_order
 from taskgrid.client.sending import send
 from taskgrid.client.upload import Packer, Upload
 from taskgrid.errors import TaskFailed, TaskGridError, UsageError
+from taskgrid.files import build_index
 from taskgrid.files.execution import cause_of
 from taskgrid.model import JobId, Reason
 from taskgrid.transport.protocol import Selector
@@ -63,6 +65,8 @@ class Asker:
             raise
         finally:
             self._asked = None
+            with suppress(TaskGridError):  # nobody asks for it again, and a run that watches asks every few seconds
+                Control(self._link.control).forget(Selector(job=upload.job))
 
     def waiting(self) -> str:
         """Say why no worker has answered yet; empty if one is at it, or nothing was asked."""
@@ -70,3 +74,18 @@ class Asker:
             return ""
         found = Control(self._link.control).explain(Selector(job=self._asked))
         return "" if found.reason in {Reason.RUNNING, Reason.ENDED} else found.what
+
+
+def indexed(asker: Asker, paths: Sequence[Path], folder: Path, *, is_seen: bool) -> Iterator[str]:
+    """Have workers build the seek indexes of gzip files; yield what somebody should know of that.
+
+    `is_seen`: this machine sees the folder as well, and makes it.
+    """
+    if is_seen:
+        folder.mkdir(parents=True, exist_ok=True)
+    answers = asker.ask(build_index, [(path, folder) for path in paths], raising=False)
+    for path, built in zip(paths, answers, strict=True):
+        if isinstance(built, BaseException):
+            yield f"{path} has no seek index: {cause_of(built)}"
+        elif is_seen and not built.exists():
+            yield f"the seek index of {path} is not seen from here: a worker put it at {built}"

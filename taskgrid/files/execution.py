@@ -73,7 +73,8 @@ class Slicing(NamedTuple):
             )
             aside = self.aside_of(entry.path, start)
             behind = json.dumps([target and str(target), aside and str(aside), self.strict]).encode()
-            yield b"[%b,%b,%b]" % (slice_.model_dump_json().encode(), behind[1:-1], self.arguments)
+            given = b"," + self.arguments if self.arguments != b"{}" else b""
+            yield b"[%b,%b%b]" % (slice_.model_dump_json().encode(), behind[1:-1], given)
 
 
 class _DoneCodec:

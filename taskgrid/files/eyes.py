@@ -6,6 +6,7 @@ What is asked of either is the same, and so is the answer. Knows no ledger.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from glob import has_magic
 from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol
@@ -67,7 +68,7 @@ class WorkersEyes(Here):
     def listing(self, patterns: Sequence[FilePath], without: Sequence[Path], *, by_name: bool) -> list[Listed]:
         """Return the files of patterns, in order; UsageError for a pattern that leads to nothing."""
         wanted = list(absolute(patterns))
-        self._asker.places = outermost(map(root_of, wanted))
+        self._asker.places = outermost(root_of(each) if has_magic(str(each)) else each for each in wanted)
         found: list[Listed] = []
         after: Path | None = None
         while True:

@@ -13,9 +13,9 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from taskgrid.disks import is_within_bounds
-from taskgrid.errors import TaskGridError
+from taskgrid.errors import TaskGridError, UsageError
 from taskgrid.files.identity import Identity
-from taskgrid.files.listing import Listed, listed
+from taskgrid.files.listing import Listed, listed, root_of
 from taskgrid.files.packing import Pack, unpacked
 from taskgrid.files.planning import cut, unindexed
 from taskgrid.files.standing import Here, Seen
@@ -65,9 +65,10 @@ class Cut(BaseModel):
         """Look at a file."""
         try:
             identity, count, index = cut(request.path, request.size, request.indexes, request.start)
-        except (OSError, TaskGridError) as error:
+            wants_index = count == 1 and _wants_index(request)
+        except (OSError, TaskGridError, ModuleNotFoundError) as error:
             return cls(why_not=str(error).splitlines()[0])
-        return cls(identity=identity, count=count, index=index, wants_index=count == 1 and _wants_index(request))
+        return cls(identity=identity, count=count, index=index, wants_index=wants_index)
 
 
 def _wants_index(request: CutRequest) -> bool:
@@ -83,6 +84,9 @@ def list_files(patterns: Sequence[str], without: Sequence[Path] = (), after: Pat
 
     Raises UsageError for a pattern that leads to nothing.
     """
+    for pattern in patterns:
+        if not is_within_bounds(root_of(Path(pattern))):
+            raise UsageError(f"{pattern} lies outside the folders of this worker's --root")
     pack = Pack()
     for each in listed(patterns, without=without, by_name=True):
         seen = each.seen

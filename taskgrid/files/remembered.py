@@ -5,6 +5,7 @@ Plain values; nothing here knows where they are kept.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,3 +116,17 @@ class OpenRun:
     settings: dict[str, JsonValue]
     """What its plan was made with."""
     begun_at: float
+
+
+def settings_of(places: Sequence[str]) -> dict[str, JsonValue]:
+    """Return what a run keeps beside its plan: the folders that who reads its files must see.
+
+    Who takes it up may have named others.
+    """
+    return {"places": [*places]}
+
+
+def places_of(run: OpenRun) -> tuple[str, ...]:
+    """Return the folders that who reads a run's files must see."""
+    kept = run.settings.get("places")
+    return tuple(map(str, kept)) if isinstance(kept, list) else ()

@@ -24,10 +24,9 @@ from taskgrid.client.link import Link
 from taskgrid.client.results import Deadline, until_complete
 from taskgrid.clock import SystemClock
 from taskgrid.errors import TooManyFailed, UnknownJob, UsageError
-from taskgrid.files import build_index
 from taskgrid.files import remembered as kept
 from taskgrid.files.agenda import Place, compared, placed, targets_of
-from taskgrid.files.asking import Asker
+from taskgrid.files.asking import Asker, indexed
 from taskgrid.files.calling import CONVENTION
 from taskgrid.files.closing import publish, sweep
 from taskgrid.files.execution import Execution, FileEnded, Slicing
@@ -35,7 +34,7 @@ from taskgrid.files.eyes import Eyes, eyes_of
 from taskgrid.files.ledger import Ledger
 from taskgrid.files.listing import Listed, roots_of
 from taskgrid.files.recording import Recorder, Replacing, as_done, as_written
-from taskgrid.files.remembered import Entry, OpenRun
+from taskgrid.files.remembered import Entry, OpenRun, places_of, settings_of
 from taskgrid.files.report import Progress, Report, Trouble, nothing_yet
 from taskgrid.files.results import FileResult, Form, Result
 from taskgrid.files.standing import Finding
@@ -62,8 +61,11 @@ class Run:
         """Files without a result, with why."""
         self._link = link
         self._settled = settled
-        self._asker = Asker(link, max_payload)
-        self._eyes: Eyes = eyes_of(settled, self._asker)
+        self.notes: list[str] = []
+        """What else somebody should know of it."""
+        self.asker = Asker(link, max_payload)
+        """Asks workers that see the run's files, once it has begun."""
+        self._eyes: Eyes = eyes_of(settled, self.asker)
         self._callee = callee_of(settled.wish.function, max_payload)
         self._recipe = settled.recipe()
         self._form = Form(settled, Codec(settled.shape.value), self._recipe.code)
@@ -73,7 +75,6 @@ class Run:
         self._guard = threading.Lock()
         self._places: list[Place] = []
         self._targets: dict[Path, Path] = {}
-        self._roots: tuple[str, ...] = ()
         self._execution: Execution | None = None
         self._failing = 0
         self._steps = self._run()
@@ -110,7 +111,7 @@ class Run:
         """Ask the master how far the run's job is; None while there is none. From any thread."""
         execution = self._execution
         if execution is None:
-            return nothing_yet(self._asker.waiting())
+            return nothing_yet(self.asker.waiting())
         view = execution.view()
         ended = sum(view.counts.get(state, 0) for state in ENDED)
         running = view.complete or view.counts.get(TaskState.LEASED, 0) > 0
@@ -125,7 +126,7 @@ class Run:
             wish = self._settled.wish
             listing = self._eyes.listing(wish.patterns, self._settled.own, by_name=wish.by_name)
             self._targets = targets_of(self._settled, listing)
-            self._roots = roots_of(listing)
+            self.asker.places = roots_of(listing)
             ledger = stack.enter_context(Ledger.open(self._place(stack)))
             manifest = stack.enter_context(Replacing(self._settled.manifest))
             results = stack.enter_context(Replacing(self._settled.file))
@@ -192,7 +193,13 @@ class Run:
         first = next(entries, None)
         if first is None:
             return None
-        return ledger.begin(self._recipe, f"files-{new_id()}", chain([first], entries), planned_at=planned_at)
+        return ledger.begin(
+            self._recipe,
+            f"files-{new_id()}",
+            chain([first], entries),
+            settings=settings_of(self.asker.places),
+            planned_at=planned_at,
+        )
 
     def _entries(self, findings: Sequence[Finding]) -> Iterator[Entry]:
         """Give each file its place, and yield how those are read that are; none is kept but by the ledger."""
@@ -202,12 +209,8 @@ class Run:
                 yield entry
 
     def _index(self, paths: Sequence[Path]) -> None:
-        """Have workers build the seek indexes of files; whoever reads a file that is damaged will say so."""
-        self._asker.places = self._roots
-        if self._settled.indexes is not None and self._settled.wish.list_on == "client":
-            self._settled.indexes.mkdir(parents=True, exist_ok=True)
-        for _ in self._asker.ask(build_index, [(path, self._settled.indexes) for path in paths], raising=False):
-            pass
+        if (folder := self._settled.indexes) is not None:
+            self.notes += indexed(self.asker, paths, folder, is_seen=self._settled.wish.list_on == "client")
 
     def _files(
         self, ledger: Ledger, run: OpenRun | None
@@ -263,7 +266,7 @@ class Run:
             strict=wish.bad == "fail",
             arguments=settled.arguments,
         )
-        spec = spec.model_copy(update={"through": CONVENTION, "places": self._roots})
+        spec = spec.model_copy(update={"through": CONVENTION, "places": places_of(run)})
         self._execution = execution = Execution(self._link, spec, slicing, settled.shape.value)
         try:
             execution.submit(ledger.planned(run))
@@ -281,7 +284,7 @@ class Run:
             if run.recipe == self._recipe:
                 self._finish(ledger, run)
             else:
-                self._give_up(run)
+                _give_up(self._link, run)
                 ledger.end(run)
 
     def _finish(self, ledger: Ledger, run: OpenRun) -> None:
@@ -295,18 +298,19 @@ class Run:
                 self._ended(ended, before, self._targets.get(path), recorder)
         self._execution, self.report = None, Report()
 
-    def _give_up(self, run: OpenRun) -> None:
-        """Cancel a run of another function or other parameters, and wait until nothing of it goes on."""
-        control = Control(self._link.control)
-        try:
-            job = control.job(Selector(key=run.key))
-        except UnknownJob:
-            return
-        control.cancel(Selector(job=JobId(job.id)))
-        until_complete(self._link, JobId(job.id), Deadline(None))
-
 
 def _require(tree: Tree[Any] | None) -> Tree[Any]:
     if tree is None:
         raise UsageError("a run without a reduction has no one result", hint="Give `reduce`, or iterate over it.")
     return tree
+
+
+def _give_up(link: Link, run: OpenRun) -> None:
+    """Cancel a run of another function or other parameters, and wait until nothing of it goes on."""
+    control = Control(link.control)
+    try:
+        job = control.job(Selector(key=run.key))
+    except UnknownJob:
+        return
+    control.cancel(Selector(job=JobId(job.id)))
+    until_complete(link, JobId(job.id), Deadline(None))

@@ -77,7 +77,9 @@ def summary_of(slice: FileSlice, log_format: str = "") -> AccessSummary:  # noqa
 
     Raises what reading a slice does, and UsageError if the format is another, or none that is known.
     """
-    return access.summarised(slice.blocks(BLOCK), _format_of(slice, log_format), files=int(slice.start == 0))
+    log = _format_of(slice, log_format)
+    files = int(slice.start == 0)
+    return access.summarised(slice.blocks(BLOCK), log, files=files) if log else AccessSummary(files=files)
 
 
 def counts_of(slice: FileSlice, field: str, log_format: str = "") -> FieldCounts:  # noqa: A002  # likewise
@@ -85,7 +87,8 @@ def counts_of(slice: FileSlice, field: str, log_format: str = "") -> FieldCounts
 
     Raises what reading a slice does, and UsageError if there is no such format or field.
     """
-    return counting.count(slice.blocks(BLOCK), field, _format_of(slice, log_format))
+    log = _format_of(slice, log_format)
+    return counting.count(slice.blocks(BLOCK), field, log) if log else FieldCounts()
 
 
 def matches_of(
@@ -109,9 +112,13 @@ def _whole(path: Path) -> FileSlice:
     return next(plan(path, "none"))
 
 
-def _format_of(slice_: FileSlice, log_format: str) -> Format:
-    """Return the format of a file's lines: told by its beginning, so that all its slices are read alike."""
+def _format_of(slice_: FileSlice, log_format: str) -> Format | None:
+    """Return the format of a file's lines; None if it has none.
+
+    It is told by the file's beginning, so that all its slices are read alike.
+    """
     if log_format:
         return named(log_format)
     beginning = slice_.model_copy(update={"start": 0, "end": min(_BEGINNING, slice_.identity.size)})
-    return recognised(next(beginning.blocks(), b""))
+    first = next(beginning.blocks(), None)
+    return None if first is None else recognised(first)

@@ -14,6 +14,9 @@ from taskgrid.logs.formats import Format, Record, split
 
 __all__: list[str] = []  # made for other modules, not for workers to offer
 
+_MOST_DIGITS = 20
+"""Of a size: a longer number is none."""
+
 
 class RecordColumns:
     """Counts of the values of each column, as `taskgrid.lines` has them for access logs."""
@@ -50,7 +53,7 @@ class RecordColumns:
         request = record.get("request") or b"%b %b" % (record.get("method") or b"-", record.get("path") or b"-")
         size = record.get("bytes") or b""
         self.good += 1
-        self.size += int(size) if size.isdigit() else 0
+        self.size += int(size) if size.isdigit() and len(size) < _MOST_DIGITS else 0
         self.statuses[status] += 1
         self.requests[request] += 1
         self.clients[record.get("client") or b"-"] += 1

@@ -1,6 +1,7 @@
 """Hits over time: hours of a log, put together into as many spans as a small plot has room for.
 
-A log's hours come as `2015-05-17T10+0000`, in its own zone; a syslog's have no year: `--12-10T06`.
+A log's hours come as `2015-05-17T10+0000`, in its own zone; a syslog's have no year: `--12-10T06`. Years
+before 1970 and after 2199 are no log's: they are what a clock or a program says that knows no time.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final, NamedTuple
 
 __all__: list[str] = []  # made for people who look, not for workers to offer
 
-_HOUR: Final = re.compile(r"(\d{4}|-)-(\d\d)-(\d\d)T(\d\d)(?:Z|([+-])(\d\d):?(\d\d))?")
+_HOUR: Final = re.compile(r"(19[7-9]\d|20\d\d|21\d\d|-)-(\d\d)-(\d\d)T(\d\d)(?:Z|([+-])(\d\d):?(\d\d))?")
 _SOME_YEAR: Final = 2000
 """For times without one: it has a 29 February."""
 _STEPS: Final = (1, 2, 3, 6, 12, 24, 48, 7 * 24, 14 * 24, 28 * 24, 91 * 24, 364 * 24)
@@ -52,7 +53,8 @@ def over_time(hits: Mapping[str, int], most: int) -> Series | None:
     for match, count in found:
         hours[_hour(match, there)] += count
     first, last = min(hours), max(hours)
-    step = next((step for step in _STEPS if _count(first, last, step) <= most), -(-(last - first + 1) // most))
+    longest = (last - first) // (most - 1) + 1 if most > 1 else last + 1
+    step = next((step for step in _STEPS if _count(first, last, step) <= most), longest)
     spans = Counter[int]()
     for hour, count in hours.items():
         spans[hour // step] += count

@@ -82,7 +82,7 @@ def span_name(hours: int) -> str:
 
 
 def _table(title: str, rows: Iterable[tuple[str, int]]) -> str:
-    lines = [f"  {_short(name):<{_WIDTH}} {hits:>13,}" for name, hits in rows]
+    lines = [f"  {short(name):<{_WIDTH}} {hits:>13,}" for name, hits in rows]
     return "\n".join([title, *lines]) if lines else ""
 
 
@@ -98,6 +98,7 @@ def _plot(hours: Tally) -> str:
     return "\n".join([f"Hits by {span_name(series.hours)}{zone}", *lines])
 
 
-def _short(name: str) -> str:
+def short(name: str, width: int = _WIDTH) -> str:
+    """Return what a log says as a terminal may show it: without control characters, and not too long."""
     shown = "".join(char if char.isprintable() else "?" for char in name)
-    return shown if len(shown) <= _WIDTH else shown[: _WIDTH - 3] + "..."
+    return shown if len(shown) <= width else shown[: width - 3] + "..."

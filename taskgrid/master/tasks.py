@@ -12,8 +12,8 @@ from taskgrid.master.engine import Engine, Ticket
 from taskgrid.master.polls import LongPoll
 from taskgrid.model import Run, WorkerId
 from taskgrid.scheduler import lease as leasing
-from taskgrid.scheduler import sight, workers
 from taskgrid.scheduler import submit as submitting
+from taskgrid.scheduler import workers
 from taskgrid.scheduler.runs import RunSet
 from taskgrid.scheduler.state import Job
 from taskgrid.settings import how_to_raise
@@ -238,6 +238,6 @@ def _recheck(engine: Engine, worker_id: WorkerId, *, again: bool = False) -> tup
 
 
 def _look_at(engine: Engine, worker_id: WorkerId, *, again: bool = False) -> tuple[str, ...]:
-    """Name folders that this worker should look for; like code, once to a lease request and each time to a beat."""
+    """Name folders that this worker should look at; like code, once to a lease request, and to beats again."""
     worker = engine.core.workers.get(worker_id)
-    return sight.places_to_look_at(engine.core, worker, again=again) if worker else ()
+    return leasing.places_to_look_at(engine.core, worker, again=again) if worker else ()

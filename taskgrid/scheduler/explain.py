@@ -133,7 +133,7 @@ def _not_seen(job: Job, blind: list[Worker]) -> _Finding:
         Reason.NOT_SEEN,
         f"no worker sees what job {job.number} reads",
         why_unseen(blind[0], job.kind) + others,
-        "mount it there under the same path, or start a worker where it is",
+        "let a worker see it: mounted under the same path, not empty, and within its --root if it has one",
     )
 
 

@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 
 from taskgrid.lifecycle import BYTE, TaskEvent, TaskState
 from taskgrid.model import Leased, Run, TaskOptions, WorkerId
-from taskgrid.scheduler import isolation
+from taskgrid.scheduler import isolation, sight
 from taskgrid.scheduler.apply import commit
 from taskgrid.scheduler.runs import RunSet, count
-from taskgrid.scheduler.sight import sees
 from taskgrid.scheduler.state import Change, Core, Job, Lease, Worker
 from taskgrid.scheduler.submit import next_mark
 from taskgrid.scheduler.waiting import Kind
@@ -96,6 +95,12 @@ def waiting_for_code(core: Core, worker: Worker, *, again: bool = False) -> list
     ]
 
 
+def places_to_look_at(core: Core, worker: Worker, *, again: bool = False) -> tuple[str, ...]:
+    """Return folders that waiting jobs read which this worker could run, if it sees them; see `sight`."""
+    kinds = (kind for kind in core.waiting.kinds() if kind.places and has_code(worker, kind))
+    return sight.places_to_look_at(worker, kinds, again=again)
+
+
 def options_for(job: Job, worker: Worker | None) -> TaskOptions:
     """Return the job's options, and where it says nothing those that the worker's function declares."""
     declared = worker.declared.get(job.spec.function) if worker else None
@@ -108,7 +113,7 @@ def is_suspected(job: Job, worker: Worker) -> bool:
 
 
 def _runs(worker: Worker, kind: Kind) -> bool:
-    return has_code(worker, kind) and (not kind.places or sees(worker, kind))
+    return has_code(worker, kind) and (not kind.places or sight.sees(worker, kind))
 
 
 def _grant_in_turn(core: Core, worker: Worker, bundles: int, answer: Leases, now: float) -> None:

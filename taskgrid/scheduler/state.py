@@ -90,10 +90,10 @@ class Worker:
     """Failed attempts in a row, by job that has not ended."""
     declared: Mapping[str, TaskOptions] = field(default_factory=dict)
     """Options that its functions declare, where they declare any."""
-    places: Mapping[str, str] = field(default_factory=dict)
-    """Folders that it was asked about, each with why it does not see it; empty if it does."""
-    asked: set[str] = field(default_factory=set)
-    """Folders that it was asked about, whether it has answered or not."""
+    places: Mapping[str, str] | None = field(default_factory=dict)
+    """Folders that it looked at, each with why it does not see it; empty if it does. None: it can't be asked."""
+    asked: dict[str, None] = field(default_factory=dict)
+    """Folders that it was asked about, the longest ago first, whether it has answered or not."""
     rechecked: int = 0
     """The newest job of which it knows whether its code must be looked at again."""
     done: int = 0

@@ -210,7 +210,8 @@ class Beat:
         try:
             reply, _ = control.enlist(request)
             self._interval = reply.beat
-            self._extend()  # before control goes: a worker without a connection has a short grace
+            # Before control goes: a worker without a connection has a short grace.
+            self._extend(look=False)  # or it would look, have news, enlist and look again without an end
         except TaskGridError:
             self._must_enlist = True
             raise
@@ -219,7 +220,7 @@ class Beat:
         self._enlisted.set()
         log.info("worker.enlisted", worker=self._name, functions=len(request.offers), draining=self._is_draining)
 
-    def _extend(self) -> None:
+    def _extend(self, *, look: bool = True) -> None:
         held = self._ledger.held()
         sent_at = time.monotonic()
         reply, _ = self._queue.extend(ExtendRequest(worker=self._worker, leases=held))
@@ -229,7 +230,7 @@ class Beat:
         again = self._queue.generation != self._generation
         self._generation = self._queue.generation
         self._due = 0.0 if again else time.monotonic() + self._interval
-        self._take(reply, held, sent_at)
+        self._take(reply if look else reply.model_copy(update={"look_at": ()}), held, sent_at)
 
     def _take(self, reply: ExtendReply, held: Iterable[HeldLease], sent_at: float) -> None:
         self._ledger.extend(held, sent_at + reply.ttl * (1 - MARGIN))

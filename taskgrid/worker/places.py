@@ -1,21 +1,21 @@
 """What a worker sees of the folders that jobs read: it looks when the master asks, and remembers what it saw.
 
-A folder that is empty is not seen either: the job's client found files in it, so what is here is a place
-where nothing is mounted. A look may hang, as on a dead network disk; so each is made by a thread of its own,
-and until it returns the folder is not seen, and not looked at again.
+What counts as seen, `taskgrid.disks` says. A look may hang, as on a dead network disk; so each is made by a
+thread of its own, and until it returns the folder is not seen, and not looked at again.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Collection
 from typing import Final
 
-from taskgrid.disks import is_within_bounds
+from taskgrid.disks import why_unseen
 
 _MOST: Final = 256
-"""Folders remembered; beyond, those that were asked about first go."""
+"""Folders remembered; beyond, those that were looked at first go."""
+_AT_ONCE: Final = 16
+"""Looks under way; what is asked beyond is asked again."""
 
 
 class Places:
@@ -36,28 +36,22 @@ class Places:
     def look(self, places: Collection[str]) -> None:
         """Look at folders, without waiting for what is found."""
         with self._lock:
-            news = [place for place in places if place not in self._looking]
+            news = [place for place in places if place not in self._looking][: _AT_ONCE - len(self._looking)]
             self._looking.update(news)
         for place in news:
-            threading.Thread(target=self._look, args=(place,), name="look", daemon=True).start()
+            try:
+                threading.Thread(target=self._look, args=(place,), name="look", daemon=True).start()
+            except RuntimeError:  # no thread to be had: it will be asked again
+                with self._lock:
+                    self._looking.discard(place)
 
     def _look(self, place: str) -> None:
-        why_not = _why_unseen(place)
+        why_not = why_unseen(place)
         with self._lock:
             self._looking.discard(place)
-            is_news = self._seen.get(place) != why_not
+            is_news = self._seen.pop(place, None) != why_not
             self._seen[place] = why_not
             while len(self._seen) > _MOST:
                 del self._seen[next(iter(self._seen))]
         if is_news:
             self._on_change()
-
-
-def _why_unseen(place: str) -> str:
-    if not is_within_bounds(place):
-        return "it lies outside the folders of this worker's --root"
-    try:
-        with os.scandir(place) as entries:
-            return "" if next(entries, None) is not None else "it is empty here"
-    except (OSError, ValueError) as error:
-        return getattr(error, "strerror", None) or str(error)

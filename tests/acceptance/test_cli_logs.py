@@ -67,6 +67,9 @@ def test_grep_prints_matching_lines_in_order(here: World) -> None:
     found = here.run("logs", "grep", " 404 ", "web")
     assert (found.returncode, found.stdout.splitlines()) == (0, right), found.stderr
     assert here.run("logs", "grep", "-c", " 404 ", "web").stdout == "web/a.log.gz:10\nweb/b.log:10\n"
+    (here.home / "cut.gz").write_bytes((here.home / "web" / "a.log.gz").read_bytes()[:200])
+    half = here.run("logs", "grep", "-c", " 404 ", "cut.gz", "web/b.log")
+    assert (half.returncode, half.stdout) == (1, "web/b.log:10\n")
     first = here.run("logs", "grep", "-i", "get /1?0 ", "web", "-m", "1", "-o", "json")
     assert json.loads(first.stdout) == {"input": str(here.home / "web" / "a.log.gz"), "line": LINES[0]}
     assert here.run("logs", "grep", "junk", "web", "--no-filename").stdout == "junk\n"

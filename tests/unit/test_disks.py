@@ -58,10 +58,16 @@ def test_nothing_is_written_or_listed_elsewhere(root: Path) -> None:
     assert not (root.parent / "new").exists()
     with pytest.raises(PermissionError, match="--root"):
         build_index(root / "log", root / "out")
-    listed = list_files([f"{root}/*", f"{root.parent}/*", f"{root}/out/*"]).files()
+    listed = list_files([f"{root}/*"]).files()
     assert [each.seen.path for each in listed] == [root / "log"]
     with pytest.raises(UsageError):
         list_files([f"{root}/nothing*"])
+    told = []
+    for elsewhere in (f"{root.parent}/*", f"{root.parent}/secret", f"{root.parent}/nothing*"):
+        with pytest.raises(UsageError, match="outside") as refused:
+            list_files([elsewhere])
+        told.append(str(refused.value).replace(elsewhere, ""))
+    assert len(set(told)) == 1, "whether something is there is not told"
 
 
 def test_a_worker_does_not_see_what_it_keeps_from(root: Path) -> None:
@@ -70,7 +76,7 @@ def test_a_worker_does_not_see_what_it_keeps_from(root: Path) -> None:
     seen = Places(lambda: None)
     seen._look(str(root.parent))  # what its thread does
     seen._look(str(root))  # likewise
-    assert seen.seen() == {str(root.parent): "it lies outside the folders of this worker's --root", str(root): ""}
+    assert seen.seen() == {str(root.parent): "It lies outside the folders of this worker's --root", str(root): ""}
 
 
 def test_several_folders_and_none(root: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -98,3 +101,28 @@ def test_a_parameter_without_a_name_can_be_given_no_value() -> None:
     """So a function that needs one is refused."""
     with pytest.raises(UsageError, match="only_by_place needs a value for more"):
         Shape.of(only_by_place).arguments.encode({})
+
+
+def test_sets_are_written_alike_by_every_process() -> None:
+    """A run that is taken up repeats its payloads to the byte, and a ledger knows its parameters again."""
+    names = "{'alpha', 'beta', 'gamma', 'delta'}"
+    program = f"from test_files_arguments import SETS; print(SETS.encode({{'names': {names}}}).decode())"
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | {"PYTHONHASHSEED": str(seed), "PYTHONPATH": str(Path(__file__).parent)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in range(4)
+    }
+    assert told == {'{"names": ["alpha", "beta", "delta", "gamma"]}\n'}
+
+
+def with_names(piece: FileSlice, names: set[str]) -> int:
+    """Take a set."""
+    return piece.end + len(names)
+
+
+SETS = Shape.of(with_names).arguments

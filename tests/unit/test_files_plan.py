@@ -184,6 +184,7 @@ def test_the_core_reads_all_but_zstd_without_the_extra(tmp_path: Path, indexes: 
 
 def test_a_machine_says_whether_it_sees_a_place(tmp_path: Path) -> None:
     """With its name, and why not: asked of each worker before slices are handed out."""
+    assert sees(tmp_path).why_not == "it is empty here"
     (tmp_path / "a.log").touch()
     for place in (tmp_path, tmp_path / "a.log"):
         sight = sees(place)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from taskgrid.errors import TaskGridError
 from taskgrid.files import packing
 from taskgrid.functions.codec import Codec
 from taskgrid.logs.excerpts import Found, excerpt
@@ -75,3 +76,14 @@ def test_logs_take_little_room() -> None:
     assert found.next is None
     assert len(found.packed) < len(block) // 5
     assert zlib.decompress(found.packed) == block
+
+
+def test_what_packs_to_little_is_still_not_too_much_for_who_unpacks_it() -> None:
+    """A hundred megabytes of equal lines would fit; and what a dishonest peer packs is not unpacked to its end."""
+    parts = list(asked_until_done([b"x\n" * 20_000_000]))
+    assert len(parts) == 3
+    assert max(len(part.found()) for part in parts) < 10_000_000
+    assert sum(part.hits for part in parts) == 20_000_000
+    for bomb in (zlib.compress(b"\n" * (64 << 20)), zlib.compress(b"a\n" * 9)[:-3], b"nonsense"):
+        with pytest.raises(TaskGridError, match="can't be unpacked"):
+            packing.unpacked(bomb)

@@ -81,3 +81,16 @@ def test_a_log_without_requests_has_no_summary(tmp_path: Path) -> None:
     (piece,) = slices_of(log, 1 << 30)
     with pytest.raises(UsageError, match=r"syslog lines have no status.*program"):
         summary_of(piece)
+
+
+def test_one_odd_value_is_one_odd_value(tmp_path: Path) -> None:
+    """Neither a size of five thousand digits nor an empty file fails anything."""
+    log, empty = tmp_path / "json", tmp_path / "empty"
+    log.write_text('{"status": 200, "bytes": "%s"}\n{"status": 200, "bytes": 7}\n' % ("9" * 5000))
+    empty.touch()
+    (piece,) = slices_of(log, 1 << 30)
+    assert (summary_of(piece).bytes, summary_of(piece).bad_lines) == (7, 0)
+    (nothing,) = slices_of(empty, 1 << 30)
+    assert counts_of(nothing, "program") == FieldCounts()
+    assert summary_of(nothing) == AccessSummary(files=1)
+    assert matches_of(nothing, "x").hits == 0

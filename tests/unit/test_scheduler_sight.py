@@ -5,7 +5,7 @@ from __future__ import annotations
 from scheduler_scene import Scene
 
 from taskgrid.model import CodeVersion, JobId, JobSpec, Reason, WorkerId, new_id
-from taskgrid.scheduler import explain, sight, workers
+from taskgrid.scheduler import explain, lease, workers
 from taskgrid.scheduler.state import Job, Worker
 
 
@@ -30,7 +30,7 @@ def enlist(scene: Scene, name: str, **places: str) -> WorkerId:
 
 def asked(scene: Scene, worker: WorkerId, *, again: bool = False) -> tuple[str, ...]:
     """Return what the worker is asked to look at."""
-    return sight.places_to_look_at(scene.core, scene.core.workers[worker], again=again)
+    return lease.places_to_look_at(scene.core, scene.core.workers[worker], again=again)
 
 
 def test_only_who_sees_every_folder_gets_tasks() -> None:
@@ -50,20 +50,55 @@ def test_only_who_sees_every_folder_gets_tasks() -> None:
 
 
 def test_a_worker_is_asked_once_by_its_requests_and_each_time_by_its_beat() -> None:
-    """So that it does not ask and look in a circle, and a folder that is mounted later is found."""
+    """So that it does not ask and look in a circle, and a folder that comes or goes is noticed."""
     scene = Scene()
     worker = enlist(scene, "x")
     assert asked(scene, worker) == ()
     job_over(scene, "/b", "/a")
-    assert asked(scene, worker) == ("/a", "/b")
+    assert asked(scene, worker) == ("/b", "/a")
     assert asked(scene, worker) == ()
-    assert asked(scene, worker, again=True) == ("/a", "/b")
+    assert asked(scene, worker, again=True) == ("/b", "/a")
     enlist(scene, "x", a="", b="not mounted")
     assert asked(scene, worker) == ()
-    assert asked(scene, worker, again=True) == ("/b",)
+    assert not scene.lease(worker)
     enlist(scene, "x", a="", b="")
-    assert asked(scene, worker, again=True) == ()
+    assert asked(scene, worker, again=True) == ("/b", "/a")
     assert scene.lease(worker)
+    enlist(scene, "x", a="gone", b="")
+    assert not scene.lease(worker)
+
+
+def test_few_places_are_asked_about_at_a_time_and_all_in_turn() -> None:
+    """Whoever may submit jobs can't have a worker look without an end; nobody is asked for what it can't run."""
+    scene = Scene()
+    worker = enlist(scene, "x")
+    for number in range(10):
+        job_over(scene, *(f"/{number}-{place}" for place in range(5)))
+    first = asked(scene, worker)
+    assert len(first) == 16
+    second, third, fourth = asked(scene, worker), asked(scene, worker), asked(scene, worker)
+    assert len({*first, *second, *third, *fourth}) == 50
+    assert asked(scene, worker) == ()
+    assert asked(scene, worker, again=True) == first
+    assert asked(scene, worker, again=True) == second
+    other = Worker(WorkerId("o"), "o", "o", 1, 1, "0", "3", {"m:g": CodeVersion()}, since=scene.now, seen_at=scene.now)
+    workers.enlist(scene.core, other)
+    assert asked(scene, other.id) == ()
+
+
+def test_a_worker_that_is_too_old_to_be_asked_is_taken_to_see_everything() -> None:
+    """Masters are upgraded first: until its own turn comes it works as it did."""
+    scene = Scene()
+    job_over(scene, "/a")
+    old = Worker(
+        *(WorkerId("old"), "old", "old", 1, 1, "0", "3", {"m:f": CodeVersion()}),
+        since=scene.now,
+        seen_at=scene.now,
+        places=None,
+    )
+    workers.enlist(scene.core, old)
+    assert asked(scene, old.id, again=True) == ()
+    assert scene.lease(old.id)
 
 
 def test_it_says_who_does_not_see_what() -> None:

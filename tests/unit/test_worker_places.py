@@ -42,7 +42,7 @@ def test_a_look_that_hangs_is_not_made_again(monkeypatch: pytest.MonkeyPatch) ->
         looks.append(place)
         return "" if place == "/well" or go_on.wait(20) else "never"
 
-    monkeypatch.setattr(places, "_why_unseen", look)
+    monkeypatch.setattr(places, "why_unseen", look)
     seen = Places(changed.release)
     seen.look(["/dead"])
     seen.look(["/dead", "/well"])
@@ -63,3 +63,21 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         seen.look([f"/nowhere/{number}"])
         assert changed.acquire(timeout=20)
     assert list(seen.seen()) == ["/nowhere/3", "/nowhere/4", "/nowhere/5"]
+
+
+def test_looks_are_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked beyond is not looked at now: no number of dead disks takes all threads."""
+    go_on, looked = threading.Event(), threading.Semaphore(0)
+
+    def look(place: str) -> str:
+        looked.release()
+        go_on.wait(20)
+        return place
+
+    monkeypatch.setattr(places, "why_unseen", look)
+    seen = Places(lambda: None)
+    seen.look([f"/{number}" for number in range(10)])
+    seen.look([f"/{number}" for number in range(40)])
+    assert all(looked.acquire(timeout=20) for _ in range(16))
+    assert not looked.acquire(timeout=0.2)
+    go_on.set()

@@ -36,8 +36,8 @@ class EnlistRequest(Message):
     python: str
     offers: tuple[Offer, ...]
     draining: bool = False
-    places: dict[str, str] = Field(default_factory=dict)
-    """Folders that it was asked about, each with why it does not see it; empty if it does."""
+    places: dict[str, str] | None = None
+    """Folders that it looked at, each with why it does not see it; empty if it does. None: it can't be asked."""
 
 
 class EnlistReply(Message):
