@@ -15,11 +15,15 @@ from taskgrid.client.link import Link
 from taskgrid.client.outcomes import Batch, Codec, decode, errors
 from taskgrid.clock import SystemClock
 from taskgrid.model import JobId, JobNumber
+from taskgrid.transport.channel import Ask
 from taskgrid.transport.protocol import Cursor, FetchReply, FetchRequest, Order, OutcomeRun, Parts
 from taskgrid.transport.proxies import prepared
 
 POLL = 20.0
 """Seconds a fetch waits at the master for something new."""
+
+_ANSWERS = 16
+"""How many of one fetch: each spares a request, and those not read yet must fit into the connection."""
 
 _CLOCK = SystemClock()
 
@@ -68,18 +72,20 @@ def replies(
 ) -> Iterator[tuple[FetchReply, Parts]]:
     """Yield each reply to a fetch until the job is complete and everything was answered.
 
-    With `ahead` the next fetch is at the master before a reply is looked at: for who never leaves early.
+    With `ahead` the next fetch is at the master before a reply is looked at, and gets several answers if they
+    come one by one: for who never leaves early.
     """
     limit = deadline or Deadline(None)
 
-    def ask(at: Cursor | None) -> FetchRequest:
-        return FetchRequest(job=job, order=order, cursor=at or Cursor(), wait=limit.left(POLL))
+    def ask(at: Cursor | None, answers: int = 1) -> FetchRequest:
+        return FetchRequest(job=job, order=order, cursor=at or Cursor(), wait=limit.left(POLL), answers=answers)
 
+    begun: Ask | None = None
     with link.results() as proxy:
         reply, parts = proxy.fetch(ask(cursor))
         while reply.rows or not reply.complete:
-            begun = prepared("fetch", ask(reply.cursor)) if ahead else None
-            if begun:
+            if ahead and not (begun and proxy.awaits(begun)):
+                begun = prepared("fetch", ask(reply.cursor, _ANSWERS))
                 proxy.begin(begun)
             try:
                 yield reply, parts
@@ -88,7 +94,7 @@ def replies(
                 raise
             if not reply.rows:
                 limit.check()
-            reply, parts = proxy.fetch(ask(reply.cursor), begun=begun)
+            reply, parts = proxy.fetch(begun or ask(reply.cursor))
         yield reply, parts
 
 

@@ -108,7 +108,7 @@ class Upload:
 
     def _submit(self, proxy: TaskQueue, chunk: Chunk, *, seal: bool, begun: Ask | None = None) -> SubmitReply:
         parts = (chunk.lines,) if chunk.count else ()
-        reply, _ = proxy.submit(self._request(chunk, seal=seal), parts, begun=begun)
+        reply, _ = proxy.submit(begun or self._request(chunk, seal=seal), parts)
         return reply
 
     def _request(self, chunk: Chunk, *, seal: bool) -> SubmitRequest:

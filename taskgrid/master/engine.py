@@ -215,9 +215,9 @@ class Engine:
         if self.polls.await_work and self.core.waiting.jobs:
             self.wake(attended=attended)
 
-    def poll(self, connection: int, wait: float, look: Look) -> Answer | Deferred:
+    def poll(self, connection: int, wait: float, look: Look, answers: int = 1) -> Answer | Deferred:
         """Answer a request at once, or within `wait` seconds when there is something; not under the lock."""
-        poll = LongPoll(connection, self.now() + wait, look)
+        poll = LongPoll(connection, self.now() + wait, look, answers)
         answer = poll.begin()
         if poll.deadline < self._attend_at:
             self.attendant.nudge()

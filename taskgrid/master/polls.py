@@ -11,24 +11,31 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from math import inf
-from typing import Final
+from typing import Any, Final
 
 from taskgrid.model import JobNumber
-from taskgrid.transport.protocol import Answer, Deferred
+from taskgrid.transport.protocol import Answer, Deferred, Outcome
 
 Look = Callable[["LongPoll"], Answer | None]
 """Returns the answer, or None once the poll is in a line."""
 
 
 class LongPoll(Deferred):
-    """One request that waits at most until `deadline`, in grid time."""
+    """One request that waits at most until `deadline`, in grid time.
 
-    __slots__ = ("_look", "connection", "deadline", "seen")
+    A standing one gets several `answers`: after each it looks again, and so gets into a line once more.
+    """
 
-    def __init__(self, connection: int, deadline: float, look: Look) -> None:
+    __slots__ = ("_look", "answers", "connection", "deadline", "reached", "seen")
+
+    def __init__(self, connection: int, deadline: float, look: Look, answers: int = 1) -> None:
         super().__init__()
         self.connection: Final = connection
         self.deadline: Final = deadline
+        self.answers = answers
+        """How many it may still get; a look that has the last one says so here."""
+        self.reached: Any = None
+        """Where a look was when it had an answer: for the next look."""
         self.seen = 0
         self._look = look
 
@@ -38,13 +45,17 @@ class LongPoll(Deferred):
 
     def look_again(self) -> None:
         """Look after a wake-up, on any thread that holds no lock."""
+        while (outcome := self._found()) is not None:
+            if isinstance(outcome, Exception) or self.answers <= 1 or not self.give(outcome):
+                self.settle(outcome)
+                return
+            self.answers -= 1
+
+    def _found(self) -> Outcome | None:
         try:
-            answer = self._look(self)
+            return self._look(self)
         except Exception as error:  # noqa: BLE001  # it is the answer
-            self.settle(error)
-            return
-        if answer is not None:
-            self.settle(answer)
+            return error
 
 
 class Polls:

@@ -34,6 +34,9 @@ from taskgrid.transport.protocol import (
 )
 
 _LONGEST_WAIT = 30.0
+_MOST_ANSWERS = 16
+_SMALL = 512
+"""Bytes of one outcome: as many answers as that, each no larger and read by nobody yet, fit into the connection."""
 _LOOK_AHEAD = 1 << 20
 """Tasks, at most, that one fetch by index looks over."""
 _Fetched = tuple[list[OutcomeRun], list[bytes], int]
@@ -82,7 +85,8 @@ class ResultQueue:
         """Return outcomes after a cursor, at once or when there are some."""
         del parts
         wait = min(request.wait, _LONGEST_WAIT)
-        return self._engine.poll(peer.connection, wait, partial(self._look_for_outcomes, peer, request))
+        look = partial(self._look_for_outcomes, peer, request)
+        return self._engine.poll(peer.connection, wait, look, min(request.answers, _MOST_ANSWERS))
 
     def _look_for_outcomes(self, peer: Peer, request: FetchRequest, poll: LongPoll) -> Answer | None:
         engine = self._engine
@@ -90,7 +94,7 @@ class ResultQueue:
             with engine.lock:
                 job = self._job(request.job)
                 complete = is_complete(job)
-                position = self._position(job, request)
+                position = self._position(job, request.order, poll.reached or request.cursor)
                 seen = job.committed_sequence
                 stop = self._stop(job, request.order, position)
             rows, given, after = self._read(job, request, position, stop) if position < stop else ([], [], position)
@@ -102,6 +106,9 @@ class ResultQueue:
                     return None
         # `complete` and `seen` are as of the read: who is told that the job is complete has seen all of it.
         cursor = Cursor(epoch=engine.core.epoch.number, salt=engine.core.epoch.salt, position=after)
+        poll.reached = cursor
+        if len(rows) != 1 or complete or len(given[0]) > _SMALL:
+            poll.answers = 1
         return FetchReply(rows=tuple(rows), cursor=cursor, complete=complete, sequence=seen), tuple(given)
 
     def payloads(self, peer: Peer, request: PayloadsRequest, parts: Parts) -> tuple[PayloadsReply, Parts]:
@@ -126,10 +133,10 @@ class ResultQueue:
             )
         return job
 
-    def _position(self, job: Job, request: FetchRequest) -> int:
+    def _position(self, job: Job, order: Order, cursor: Cursor) -> int:
         """Return where to read on; a cursor beyond the journal's end is put there."""
-        end = job.committed_total if request.order is Order.INDEX else self._shared(job, request.cursor)
-        return min(request.cursor.position, end)
+        end = job.committed_total if order is Order.INDEX else self._shared(job, cursor)
+        return min(cursor.position, end)
 
     def _shared(self, job: Job, cursor: Cursor) -> int:
         """Return up to which outcome row the history that the cursor is of, and this one, are the same.

@@ -28,9 +28,9 @@ class Caller:
         self.connection = connection
         self.owed = False
 
-    def post(self, packed: Packed) -> None:
-        """Answer at last, from any thread."""
-        self.owed = False  # first: the peer may ask again before the next line
+    def post(self, packed: Packed, more: bool) -> None:
+        """Answer, at last unless `more` answers follow, from any thread."""
+        self.owed = more  # first: the peer may ask again before the next line
         self.connection.post(packed)
 
 

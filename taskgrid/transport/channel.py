@@ -81,7 +81,7 @@ class Channel:
         self._number = 0
         self._connection: Connection | None = None
         self._stream: Stream | None = None  # the connection's, or the one that is being dialled
-        self._begun: Ask | None = None  # said, and its answer not read
+        self._begun: Ask | None = None  # said, and its answer, or the next of its answers, not read
         self._early: list[tuple[Ask, Frame]] = []  # answers that were read for another thread
         self.generation = 0
         self._make_locks()
@@ -96,6 +96,10 @@ class Channel:
                 self._say_ahead(self._connection, ask)
         finally:
             self._lock.release()
+
+    def awaits(self, ask: Ask) -> bool:
+        """Say whether a request was said and has an answer to come: its first, or another after the one before."""
+        return self._begun is ask
 
     def take_back(self, ask: Ask) -> None:
         """Let go of a request that was begun: its connection ends, since the answer would be the next call's."""
@@ -188,7 +192,7 @@ class Channel:
                 self._number += 1
                 connection.send(packed)
             frame = self._answer(connection, ask)
-            answered = True
+            self._begun, answered = ask if frame.envelope.more else None, True
         except LOST as error:
             self._refuse_if_closed()
             raise _Lost(_told(error)) from error

@@ -40,10 +40,10 @@ class Dispatch:
             if hasattr(service, name)
         }
 
-    def answer(self, peer: Peer, frame: Frame, later: Callable[[Packed], None]) -> Packed | None:
+    def answer(self, peer: Peer, frame: Frame, later: Callable[[Packed, bool], None]) -> Packed | None:
         """Carry one request to the service and pack what it says; None if `later` gets it, from another thread.
 
-        Raises nothing that is an `Exception`.
+        `later` is told whether more answers follow. Raises nothing that is an `Exception`.
         """
         try:
             answer = self._carry(peer, frame)
@@ -51,7 +51,7 @@ class Dispatch:
                 return _packed(frame, answer)
         except Exception as error:  # noqa: BLE001  # the last resort: the peer gets an answer
             return _refused(peer, frame, error)
-        answer.then(lambda outcome: later(_settled(peer, frame, outcome)))
+        answer.then(lambda outcome, more: later(_settled(peer, frame, outcome, more=more), more))
         return None
 
     def _carry(self, peer: Peer, frame: Frame) -> Answer | Deferred:
@@ -68,16 +68,16 @@ class Dispatch:
         return route.method(peer, request, frame.parts)
 
 
-def _packed(frame: Frame, answer: Answer) -> Packed:
+def _packed(frame: Frame, answer: Answer, *, more: bool = False) -> Packed:
     reply, parts = answer
-    return pack_reply(frame.envelope.n, type(reply).__pydantic_serializer__.to_json(reply), parts)
+    return pack_reply(frame.envelope.n, type(reply).__pydantic_serializer__.to_json(reply), parts, more=more)
 
 
-def _settled(peer: Peer, frame: Frame, outcome: Outcome) -> Packed:
+def _settled(peer: Peer, frame: Frame, outcome: Outcome, *, more: bool) -> Packed:
     if isinstance(outcome, Exception):
         return _refused(peer, frame, outcome)
     try:
-        return _packed(frame, outcome)
+        return _packed(frame, outcome, more=more)
     except Exception as error:  # noqa: BLE001  # likewise
         return _refused(peer, frame, error)
 

@@ -55,6 +55,8 @@ class Envelope(BaseModel):
     """What a request asks for."""
     ok: bool = True
     """Whether an answer's body is the verb's reply, or an error."""
+    more: bool = False
+    """Whether another answer to the same request follows, unasked."""
 
 
 class Frame(NamedTuple):
@@ -106,9 +108,10 @@ def pack_request(number: int, verb: str, body: bytes, parts: Sequence[bytes]) ->
     return _pack(f'{{"n":{number},"verb":"{verb}","parts":[{_sizes(body, parts)}]}}'.encode(), body, parts)
 
 
-def pack_reply(number: int, body: bytes, parts: Sequence[bytes]) -> Packed:
-    """Pack the answer of a request that was granted. Raises `TooLarge`."""
-    return _pack(f'{{"n":{number},"parts":[{_sizes(body, parts)}]}}'.encode(), body, parts)
+def pack_reply(number: int, body: bytes, parts: Sequence[bytes], *, more: bool = False) -> Packed:
+    """Pack the answer of a request that was granted, and say whether `more` follow. Raises `TooLarge`."""
+    follows = ',"more":true' if more else ""
+    return _pack(f'{{"n":{number}{follows},"parts":[{_sizes(body, parts)}]}}'.encode(), body, parts)
 
 
 def pack_error(number: int, error: TaskGridError) -> Packed:

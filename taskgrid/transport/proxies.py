@@ -104,19 +104,22 @@ class GridProxy(BaseProxy):
         self._end()
 
     def begin(self, ask: Ask) -> None:
-        """Say a request now if that needs no wait; the verb's method, called with it, waits for the answer."""
+        """Say a request now if that needs no wait; its verb's method, called with it, waits for the answer."""
         self._channel.begin(ask)
+
+    def awaits(self, begun: Ask) -> bool:
+        """Say whether a request that was begun has an answer to come."""
+        return self._channel.awaits(begun)
 
     def take_back(self, begun: Ask | None) -> None:
         """Let go of a request that was begun and whose answer nobody will ask for."""
         if begun is not None:
             self._channel.take_back(begun)
 
-    def _ask(self, reply: type[R], verb: str, request: Model, parts: Parts, timeout: float | None) -> tuple[R, Parts]:
-        return self._read(reply, verb, self._callmethod(verb, (request, parts, timeout)))
-
-    def _read(self, reply: type[R], verb: str, answer: tuple[bytes, Parts]) -> tuple[R, Parts]:
-        body, received = answer
+    def _ask(
+        self, reply: type[R], verb: str, request: Model | Ask, parts: Parts, timeout: float | None
+    ) -> tuple[R, Parts]:
+        body, received = self._callmethod(verb, (request, parts, timeout))
         try:
             return reply.__pydantic_validator__.validate_json(body), received
         except ValidationError as error:
@@ -128,7 +131,8 @@ class GridProxy(BaseProxy):
 
     def _callmethod(self, methodname: str, args: Any = (), kwds: Any = None) -> Any:  # noqa: ARG002  # the standard manager's signature
         request, parts, timeout = args
-        return self._channel.call(prepared(methodname, request, parts, timeout))
+        ask = request if isinstance(request, Ask) else prepared(methodname, request, parts, timeout)
+        return self._channel.call(ask)
 
     def _incref(self) -> None:
         """Count nothing: the master's queues outlive their proxies."""
@@ -154,11 +158,9 @@ class TaskQueue(GridProxy):
     verbs = _verbs(TASKS)
 
     def submit(
-        self, request: SubmitRequest, parts: Parts = (), *, timeout: float | None = None, begun: Ask | None = None
+        self, request: SubmitRequest | Ask, parts: Parts = (), *, timeout: float | None = None
     ) -> tuple[SubmitReply, Parts]:
-        """Hand over one chunk of a job; it is in the journal when this returns."""
-        if begun is not None:
-            return self._read(SubmitReply, "submit", self._channel.call(begun))
+        """Hand over one chunk of a job, or one that was begun; it is in the journal when this returns."""
         return self._ask(SubmitReply, "submit", request, parts, timeout)
 
     def lease(
@@ -192,11 +194,9 @@ class ResultQueue(GridProxy):
         return self._ask(ReportReply, "report", request, parts, timeout)
 
     def fetch(
-        self, request: FetchRequest, parts: Parts = (), *, timeout: float | None = None, begun: Ask | None = None
+        self, request: FetchRequest | Ask, parts: Parts = (), *, timeout: float | None = None
     ) -> tuple[FetchReply, Parts]:
         """Ask for outcomes after a cursor; answered when there are some or within `request.wait` seconds."""
-        if begun is not None:
-            return self._read(FetchReply, "fetch", self._channel.call(begun))
         return self._ask(FetchReply, "fetch", request, parts, timeout)
 
     def payloads(

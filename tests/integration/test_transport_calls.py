@@ -16,8 +16,9 @@ from real_programs import reserved_port
 from transport_world import CLIENT_KEY, KEY, LEASE, Probe, manager, serving, wait_until
 
 from taskgrid.errors import Busy, MasterUnreachable, NotLetIn, TaskGridError, TooLarge
+from taskgrid.model import JobId
 from taskgrid.transport.manager import GridManager
-from taskgrid.transport.protocol import MAX_FRAME, ExplainRequest, Selector
+from taskgrid.transport.protocol import MAX_FRAME, ExplainRequest, FetchRequest, Order, Selector
 from taskgrid.transport.proxies import NOTHING, Control, prepared
 
 _LARGE = b"x" * (MAX_FRAME - (1 << 20))
@@ -261,3 +262,25 @@ def test_begun_call_that_is_taken_back_spoils_no_other(control: Control) -> None
     control.take_back(ask)
     assert control.health(NOTHING, (b"mine",))[1] == (b"mine",)
     assert control.generation == 2
+
+
+def test_call_with_several_answers_gets_them_in_order(probe: Probe) -> None:
+    """Said once, it is awaited until the answer that says it is the last; then the connection is free."""
+    with serving(probe) as server, manager(server.address[1]) as grid:
+        results = grid.get_result_queue()
+        ask = prepared("fetch", FetchRequest(job=JobId("j"), order=Order.ARRIVAL, answers=3))
+        heard = [(results.fetch(ask)[0].sequence, results.awaits(ask)) for _ in range(3)]
+        assert heard == [(0, True), (1, True), (2, False)]
+        assert results.generation == 1
+
+
+def test_answers_that_nobody_came_for_spoil_no_other_call(probe: Probe) -> None:
+    """Who asks anew before the last answer gets his own, over another connection."""
+    with serving(probe) as server, manager(server.address[1]) as grid:
+        results = grid.get_result_queue()
+        ask = prepared("fetch", FetchRequest(job=JobId("j"), order=Order.ARRIVAL, answers=3))
+        assert results.fetch(ask)[0].sequence == 0
+        again = FetchRequest(job=JobId("j"), order=Order.ARRIVAL)
+        assert results.fetch(again)[0].sequence == 0
+        assert not results.awaits(ask)
+        assert results.generation == 2

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from relay import Change, Relay
 
@@ -20,10 +21,13 @@ from taskgrid.transport.limits import Limits
 from taskgrid.transport.manager import GridManager
 from taskgrid.transport.protocol import (
     Answer,
+    Cursor,
     Deferred,
     Empty,
     ExtendReply,
     ExtendRequest,
+    FetchReply,
+    FetchRequest,
     HealthReply,
     LeaseReply,
     LeaseRequest,
@@ -88,6 +92,13 @@ class Probe:
         self.polling.set()
         return self.polls[-1]
 
+    def fetch(self, _peer: Peer, request: FetchRequest, _parts: Parts) -> Deferred:
+        """Answer as often as asked for, one by one."""
+        answers = [(FetchReply(cursor=Cursor(), complete=False, sequence=n), ()) for n in range(request.answers)]
+        poll = Deferred()
+        threading.Thread(target=_give, args=(poll, answers), daemon=True).start()
+        return poll
+
     def extend(self, _peer: Peer, _request: ExtendRequest, _parts: Parts) -> Answer:
         """Wait to be let go, on the connection's own thread."""
         self.polling.set()
@@ -105,6 +116,12 @@ class Probe:
     def explain(self, _peer: Peer, _request: object, _parts: Parts) -> tuple[HealthReply, Parts]:
         """Answer more than a frame can hold."""
         return HealthReply(ok=True, version="", epoch=0), (bytes(9 << 20),)
+
+
+def _give(poll: Deferred, answers: list[Answer]) -> None:
+    for answer in answers[:-1]:
+        assert wait_until(partial(poll.give, answer))
+    poll.settle(answers[-1])
 
 
 def wait_until(holds: Callable[[], object], within: float = 30.0) -> bool:

@@ -39,9 +39,8 @@ class Desk:
     def __init__(self, answer: Any = None) -> None:
         self._answer = answer
 
-    def submit(self, request: Any, parts: Any, *, begun: None = None) -> Any:
+    def submit(self, request: Any, parts: Any) -> Any:
         """Answer, or park."""
-        del begun
         answer, self._answer = self._answer, None
         if answer is None:
             raise Parked(request, parts)
@@ -49,9 +48,8 @@ class Desk:
             raise answer
         return answer
 
-    def fetch(self, request: Any, *, begun: None = None) -> Any:
+    def fetch(self, request: Any) -> Any:
         """Answer, or park."""
-        del begun
         return self.submit(request, ())
 
     @contextmanager

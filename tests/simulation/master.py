@@ -190,7 +190,7 @@ class Master(Node):
             return
         else:
             if isinstance(answered, Deferred):  # a long poll that waits for something
-                answered.then(lambda outcome: answer(*self._told(outcome)))
+                answered.then(lambda outcome, _: answer(*self._told(outcome)))
             else:
                 answer(*answered)
 

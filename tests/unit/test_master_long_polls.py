@@ -31,6 +31,7 @@ from taskgrid.transport.protocol import (
     LeaseRequest,
     Offer,
     Order,
+    Outcome,
     Parts,
     Peer,
     Report,
@@ -80,8 +81,9 @@ class Master:
         assert isinstance(answer, Deferred)
         return answer
 
-    def poll_for_outcomes(self, job: JobId) -> Deferred:
-        answer = self.service.fetch(self.peer, FetchRequest(job=job, order=Order.ARRIVAL, wait=20.0), ())
+    def poll_for_outcomes(self, job: JobId, answers: int = 1) -> Deferred:
+        request = FetchRequest(job=job, order=Order.ARRIVAL, wait=20.0, answers=answers)
+        answer = self.service.fetch(self.peer, request, ())
         assert isinstance(answer, Deferred)
         return answer
 
@@ -190,6 +192,52 @@ def test_a_long_poll_ends_when_its_time_is_up(master: Master) -> None:
     assert reply.bundles == ()
     master.submit(b"[1]")
     assert len(master.lease()) == 1
+
+
+def _told(poll: Deferred) -> list[tuple[int, bool]]:
+    """Return a list that gets each answer of a fetch: where it goes on, and whether another follows."""
+    told: list[tuple[int, bool]] = []
+
+    def tell(outcome: Outcome, more: bool) -> None:
+        assert isinstance(outcome, tuple), outcome
+        assert isinstance(outcome[0], FetchReply)
+        told.append((outcome[0].cursor.position, more))
+
+    poll.then(tell)
+    return told
+
+
+def test_a_standing_fetch_is_answered_as_often_as_it_said(master: Master) -> None:
+    """Each answer goes on where the one before ended, and the last one says that it is."""
+    master.enlist()
+    job = master.submit(*[b"[]"] * 4)
+    told = _told(master.poll_for_outcomes(job, answers=3))
+    for count in range(1, 5):
+        ((bundle, _),) = master.lease()
+        master.report(bundle)
+        assert [position for position, _ in told] == list(range(1, min(count, 3) + 1))
+    assert [more for _, more in told] == [True, True, False]
+
+
+def test_a_standing_fetch_ends_with_a_large_answer(master: Master) -> None:
+    """Nobody says that he has read it, so what is under way must fit into the connection."""
+    master.enlist()
+    told = _told(master.poll_for_outcomes(master.submit(b"[]", b"[]"), answers=3))
+    for lines in (b"1", b'"%s"' % (b"x" * 1000)):
+        ((bundle, _),) = master.lease()
+        master.report(bundle, lines=lines)
+    assert told == [(1, True), (2, False)]
+
+
+def test_a_standing_fetch_ends_when_its_time_is_up(master: Master) -> None:
+    """However many answers it had, its client hears that it has to ask again."""
+    master.enlist()
+    told = _told(master.poll_for_outcomes(master.submit(b"[]", b"[]"), answers=3))
+    ((bundle, _),) = master.lease()
+    master.report(bundle)
+    master.clock.advance(21.0)
+    master.engine.attend()
+    assert told == [(1, True), (1, False)]
 
 
 def test_all_long_polls_end_when_the_master_is_about_to_leave(master: Master) -> None:

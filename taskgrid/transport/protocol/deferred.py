@@ -15,23 +15,34 @@ Outcome = Answer | Exception
 """An answer, or why there is none."""
 
 
+Tell = Callable[[Outcome, bool], Any]
+"""Hears of an outcome, and whether another one follows."""
+
+
 class Deferred:
-    """Settled once; `then` may be called before that or after, once too."""
+    """Settled once; `then` may be called before that or after, once too. Before it is settled it may `give` answers."""
 
     __slots__ = ("_lock", "_tell", "outcome")
 
     def __init__(self) -> None:
         self.outcome: Outcome | None = None
-        self._tell: Callable[[Outcome], Any] | None = None
+        self._tell: Tell | None = None
         self._lock = threading.Lock()
 
-    def then(self, tell: Callable[[Outcome], Any]) -> None:
+    def then(self, tell: Tell) -> None:
         """Have the outcome told: now if it is there, else by whoever settles this."""
         with self._lock:
             self._tell = tell
             outcome = self.outcome
         if outcome is not None:
-            tell(outcome)
+            tell(outcome, False)
+
+    def give(self, answer: Answer) -> bool:
+        """Tell an answer that is not the last; False if nobody listens yet."""
+        if self._tell is None:
+            return False
+        self._tell(answer, True)
+        return True
 
     def settle(self, outcome: Outcome) -> None:
         """Say what came of it."""
@@ -39,4 +50,4 @@ class Deferred:
             self.outcome = outcome
             tell = self._tell
         if tell is not None:
-            tell(outcome)
+            tell(outcome, False)

@@ -78,6 +78,8 @@ class FetchRequest(Message):
     wait: float = 20.0
     limit: int = CUT
     """Bytes of outcome lines, at least one row."""
+    answers: int = 1
+    """How many answers it may get within `wait`: each but the last is followed by the next, unasked."""
 
 
 class OutcomeRun(Message):
