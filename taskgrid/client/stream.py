@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import wait
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from taskgrid.client.callee import Callee
 from taskgrid.client.control import Control, as_runs
@@ -29,10 +29,6 @@ from taskgrid.transport.proxies import TaskQueue
 
 MOST = 1_000_000
 """Tasks of one stream; the next call opens another job, so that the master can forget this one."""
-
-
-_LARGE: Final = 8 << 10
-"""Bytes: what the kernel surely takes without a wait."""
 
 
 class Keeper(Protocol):
@@ -114,12 +110,11 @@ class Stream:
         proxy, call = self._keeper.idle_proxy(), self._gathered[0]
         if not proxy or self._begun or self._sending or not self._open or self.upload.number is None:
             return
-        if len(call.payload) < _LARGE:
-            chunk = Chunk(call.payload, 1)
-            self._begun = _Begun(chunk, self.upload.prepare(chunk))
-            call.index = self._made
-            self._sent[self._made] = call  # before it leaves: the result may be here before the flusher wakes
-            proxy.begin(self._begun.ask)
+        chunk = Chunk(call.payload, 1)
+        self._begun = _Begun(chunk, self.upload.prepare(chunk))
+        call.index = self._made
+        self._sent[self._made] = call  # before it leaves: the result may be here before the flusher wakes
+        proxy.begin(self._begun.ask)
 
     def close(self) -> None:
         """Take nothing more; what has gathered is sent, and the job sealed."""

@@ -39,6 +39,7 @@ from taskgrid.transport.stream import Stream
 _FIRST_WAIT = 0.1  # seconds: the most that is waited after the first failed connect
 _LONGEST_WAIT = 5.0
 _CLOSE_PATIENCE = 0.5  # seconds for a call that was just ended to let go of its connection
+_LARGE = 8 << 10  # bytes of a request: what is smaller the kernel surely takes without a wait
 
 
 class ChannelClosed(TaskGridError):
@@ -89,7 +90,7 @@ class Channel:
 
     def begin(self, ask: Ask) -> None:
         """Say a request now if that needs no wait; `call` waits for the answer, and else says it then."""
-        if not self._lock.acquire(blocking=False):
+        if len(ask.body) + sum(map(len, ask.parts)) >= _LARGE or not self._lock.acquire(blocking=False):
             return
         try:
             if self._connection is not None and self._begun is None and not self._closing.is_set():

@@ -188,9 +188,9 @@ class ResultQueue(GridProxy):
     verbs = _verbs(RESULTS)
 
     def report(
-        self, request: ReportRequest, parts: Parts = (), *, timeout: float | None = None
+        self, request: ReportRequest | Ask, parts: Parts = (), *, timeout: float | None = None
     ) -> tuple[ReportReply, Parts]:
-        """Hand over outcomes; each range is judged."""
+        """Hand over outcomes, or some that were begun; each range is judged."""
         return self._ask(ReportReply, "report", request, parts, timeout)
 
     def fetch(

@@ -74,7 +74,7 @@ class Agent:
         keep_to(settings.root)  # the agent reads nothing, but says what it sees
         self._places = Places(self._saw)
         wake = threading.Event()
-        self._ledger = Ledger(settings.max_buffer_bytes, wake, self._completed)
+        self._ledger = Ledger(settings.max_buffer_bytes, wake, self._completed, self._ended)
         terms = Terms(self.name, settings.memory_limit, settings.max_tasks_per_child)
         self._pool = Pool(settings.slots, terms, self._repertoire.setup(self.name), self._ledger, self._pool_ended)
         self._beat = Beat(
@@ -169,6 +169,9 @@ class Agent:
         if is_news:
             self._beat.enlist_now(_KNOWN_WITHIN)
         return bundle.model_copy(update={"options": bundle.options.over(declared)}) if declared else bundle
+
+    def _ended(self) -> None:
+        self._reporter.begin()
 
     def _pool_ended(self, error: TaskGridError | None) -> None:
         self._error = self._error or (error and self._refusal()) or error

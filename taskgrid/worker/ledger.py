@@ -28,13 +28,19 @@ class Ledger:
     """Leases by token, outcomes in the order they came, and what is to be given back."""
 
     def __init__(
-        self, max_bytes: int, owing: threading.Event, completed: Callable[[Bundle], Bundle] = lambda bundle: bundle
+        self,
+        max_bytes: int,
+        owing: threading.Event,
+        completed: Callable[[Bundle], Bundle] = lambda bundle: bundle,
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
         """Keep at most about `max_bytes` of outcomes; `owing` is set when there is something to give back.
 
-        `completed` adds to a new bundle what its function declares and the master did not know.
+        `completed` adds to a new bundle what its function declares and the master did not know; `ended` is
+        called by whoever added outcomes.
         """
         self._completed = completed
+        self._has_ended = ended
         self._changed = threading.Condition()
         self._max_bytes = max_bytes
         self._bytes = 0
@@ -82,12 +88,11 @@ class Ledger:
                 return
             self._ended.append(ended)
             self._bytes += len(ended.lines)
-            self._changed.notify_all()
+        self._has_ended()
 
-    def next_batch(self, within: float, *, unless: threading.Event | None = None) -> list[Ended]:
-        """Take the outcomes for one report request, waiting for the first; empty when none came."""
+    def next_batch(self) -> list[Ended]:
+        """Take the outcomes for one report request; empty when none wait."""
         with self._changed:
-            self._changed.wait_for(lambda: bool(self._ended or (unless and unless.is_set())), within)
             batch: list[Ended] = []
             size = 0
             while self._ended:
@@ -95,7 +100,7 @@ class Ledger:
                 if batch and size > _BATCH_BYTES:
                     break
                 batch.append(self._ended.popleft())
-            self._in_flight = len(batch)
+            self._in_flight += len(batch)
             return batch
 
     def as_reports(self, batch: Sequence[Ended]) -> tuple[Report, ...]:
@@ -125,20 +130,20 @@ class Ledger:
                         later.append(ended.only(answer.runs))
                     else:
                         self._forget(ended.lease, answer.runs)
-            self._put_back(later)
+            self._put_back(later, len(batch))
         return bool(later)
 
     def unsettle(self, batch: Sequence[Ended]) -> None:
         """Take a batch back that could not be reported."""
         with self._changed:
             self._bytes -= sum(len(ended.lines) for ended in batch)
-            self._put_back(batch)
+            self._put_back(batch, len(batch))
 
-    def _put_back(self, batch: Sequence[Ended]) -> None:
+    def _put_back(self, batch: Sequence[Ended], landed: int) -> None:
         kept = [ended for ended in batch if ended.lease.token in self._leases]
         self._ended.extendleft(reversed(kept))
         self._bytes += sum(len(ended.lines) for ended in kept)
-        self._in_flight = 0
+        self._in_flight -= landed
         self._changed.notify_all()
 
     # ------------------------------------------------------------ leases
@@ -192,11 +197,6 @@ class Ledger:
         with self._changed:
             for work in works:
                 self._forget(work.lease, work.runs)
-            self._changed.notify_all()
-
-    def nudge(self) -> None:
-        """Let who waits for outcomes look at its own event."""
-        with self._changed:
             self._changed.notify_all()
 
     def wait_reported(self, within: float) -> bool:

@@ -201,7 +201,7 @@ def test_a_stop_kills_what_runs_and_gives_it_back(tmp_path: Path) -> None:
         bench.pool.stop()
         assert bench.pool.join(30.0)
         assert bench.released(3) == {0, 1, 2}
-        assert not bench.ledger.next_batch(0.0)
+        assert not bench.next_batch(0.2)
 
 
 def test_a_dropped_task_is_killed_and_its_neighbours_are_not(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_a_function_declared_alone_is_killed_at_the_margin(tmp_path: Path) -> No
         gate.touch()
         slot = bench.pool._slots[0]
         wait_until(lambda: bench.pids() not in ([], [pid]) and slot._is_ready)
-        assert not bench.ledger.next_batch(0.2)
+        assert not bench.next_batch(0.2)
         bench.ledger.extend(bench.ledger.held(), time.monotonic() + 60)
         assert bench.collect(1) == {0: b'"x"'}
     assert notes.read_text().split() == ["x", "x"]

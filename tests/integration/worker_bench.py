@@ -115,7 +115,8 @@ class Bench:
         import os
 
         self.owing = threading.Event()
-        self.ledger = Ledger(max_bytes, self.owing)
+        self._came = threading.Event()
+        self.ledger = Ledger(max_bytes, self.owing, ended=self._came.set)
         self.ended = threading.Event()
         self.trouble: TaskGridError | None = None
         modules = terms.pop("modules", ("bench_tasks",))
@@ -207,7 +208,7 @@ class Bench:
             assert time.monotonic() < until, f"{len(self.outcomes)} of {count} outcomes came"
             if self.owing.is_set():
                 self._lease_again()
-            batch = self.ledger.next_batch(0.1)
+            batch = self.next_batch(0.1)
             self.taken += batch
             for ended in batch:
                 counter = ended.lease.token.counter
@@ -217,6 +218,12 @@ class Bench:
                     self.outcomes[key] = line
             self.ledger.settle(batch, [(Judged(runs=ended.runs, verdict=Verdict.TAKEN),) for ended in batch])
         return {index: line for (_, index), line in self.outcomes.items()}
+
+    def next_batch(self, within: float) -> list[Ended]:
+        """Take outcomes, waiting for the first."""
+        self._came.wait(within)
+        self._came.clear()
+        return self.ledger.next_batch()
 
     def _lease_again(self) -> None:
         for work in self._take_back():

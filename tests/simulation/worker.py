@@ -221,7 +221,7 @@ class Worker(Node):
 
     def _reporter(self) -> Routine:
         while True:
-            batch = self.ledger.next_batch(0.0)
+            batch = self.ledger.next_batch()
             if not batch:
                 yield Listen(self.owing, 1.0)
                 continue

@@ -56,13 +56,13 @@ def test_an_outcome_is_forgotten_only_after_its_verdict(ledger: Ledger) -> None:
     """Until then every beat names its task."""
     (work,) = enter(ledger)
     end(ledger, work, 0, 2)
-    batch = ledger.next_batch(0.0)
+    batch = ledger.next_batch()
     assert [report.number for report in ledger.as_reports(batch)] == [1]
     assert ledger.held()[0].runs == ((0, 4),)
     assert not ledger.settle(batch, [(judge((0, 2)),)])
     assert ledger.held()[0].runs == ((2, 4),)
     end(ledger, work, 2, 4)
-    ledger.settle(ledger.next_batch(0.0), [(judge((2, 3)), judge((3, 4), verdict=Verdict.STALE))])
+    ledger.settle(ledger.next_batch(), [(judge((2, 3)), judge((3, 4), verdict=Verdict.STALE))])
     assert ledger.held() == ()
 
 
@@ -71,10 +71,10 @@ def test_later_keeps_just_those_outcomes_under_a_new_number(ledger: Ledger) -> N
     (work,) = enter(ledger)
     failed = FailedAttempt(index=3, cause=Cause.ERROR)
     ledger.add(Ended(work.lease, ((0, 4),), b"0\n1\n2\n!{}", (failed,)))
-    batch = ledger.next_batch(0.0)
+    batch = ledger.next_batch()
     ledger.as_reports(batch)
     assert ledger.settle(batch, [(judge((0, 1)), judge((1, 2), (3, 4), verdict=Verdict.LATER), judge((2, 3)))])
-    (again,) = ledger.next_batch(0.0)
+    (again,) = ledger.next_batch()
     assert (again.runs, again.lines, again.failures) == (((1, 2), (3, 4)), b"1\n!{}", (failed,))
     assert ledger.as_reports([again])[0].number == 2
     assert ledger.held()[0].runs == ((1, 2), (3, 4))
@@ -84,10 +84,10 @@ def test_a_batch_that_could_not_be_carried_comes_again_first(ledger: Ledger) -> 
     """Order is kept, and nothing is lost when the connection ends."""
     (work,) = enter(ledger)
     end(ledger, work, 0, 1)
-    batch = ledger.next_batch(0.0)
+    batch = ledger.next_batch()
     end(ledger, work, 1, 2)
     ledger.unsettle(batch)
-    assert [ended.lines for ended in ledger.next_batch(0.0)] == [b"0", b"1"]
+    assert [ended.lines for ended in ledger.next_batch()] == [b"0", b"1"]
 
 
 def test_the_ledger_is_full_while_too_many_bytes_wait(ledger: Ledger) -> None:
@@ -95,7 +95,7 @@ def test_the_ledger_is_full_while_too_many_bytes_wait(ledger: Ledger) -> None:
     (work,) = enter(ledger)
     ledger.add(Ended(work.lease, ((0, 1),), b"x" * 100))
     assert ledger.is_full
-    batch = ledger.next_batch(0.0)
+    batch = ledger.next_batch()
     assert ledger.is_full
     ledger.settle(batch, [(judge((0, 1)),)])
     assert not ledger.is_full
@@ -111,10 +111,10 @@ def test_what_is_dropped_is_wanted_by_nobody(ledger: Ledger) -> None:
     assert not ledger.covers(work.lease, 1)
     end(ledger, work, 0, 1)
     ledger.drop([Drop(token=work.lease.token, runs=((0, 4),))])
-    assert ledger.next_batch(0.0) == []
+    assert ledger.next_batch() == []
     assert ledger.still_wanted([work]) == []
     end(ledger, work, 3, 4)
-    assert ledger.next_batch(0.0) == []
+    assert ledger.next_batch() == []
 
 
 def test_what_is_given_back_stays_held_until_the_master_took_it() -> None:
@@ -137,7 +137,7 @@ def test_one_request_carries_no_more_than_a_frame_holds() -> None:
     for counter in range(1, 5):
         (work,) = enter(ledger, counter)
         ledger.add(Ended(work.lease, ((0, 1),), b"x" * (2 << 20)))
-    assert [len(ledger.next_batch(0.0)) for _ in range(3)] == [3, 1, 0]
+    assert [len(ledger.next_batch()) for _ in range(3)] == [3, 1, 0]
 
 
 def test_a_beat_that_came_late_does_not_shorten_trust(ledger: Ledger) -> None:
