@@ -42,6 +42,18 @@ class _Batch:
     returning: set[int] = field(default_factory=set)
     """Jobs that begin anew under the number of a forgotten one."""
 
+    def write(self, connection: sqlite3.Connection) -> None:
+        """Write all of it, inside a transaction."""
+        for job in self.returning:
+            _purge(connection, job)
+        for table, insert in _INSERTS.items():
+            if new := getattr(self.rows, table):
+                connection.executemany(insert, new)
+        for each in self.checkpoints:
+            _keep(connection, each)
+        if self.forgets:
+            connection.executemany("INSERT OR IGNORE INTO forgotten VALUES (?)", [(job,) for job in self.forgets])
+
 
 class Committer:
     """Writes the batches of one journal; used on the writer's thread alone, but for `full` and `closing`."""
@@ -96,7 +108,8 @@ class Committer:
 
     def _is_written(self, prepared: _Batch) -> bool:
         try:
-            self._write(prepared)
+            if prepared.groups or prepared.checkpoints or prepared.forgets:
+                self._database.write(prepared.write)
         except sqlite3.OperationalError as error:
             if not is_full(error):
                 raise
@@ -106,21 +119,6 @@ class Committer:
             self._set_full(full=True)
             return False
         return True
-
-    def _write(self, prepared: _Batch) -> None:
-        if not (prepared.groups or prepared.checkpoints or prepared.forgets):
-            return
-        with self._database.writing() as connection:
-            for job in prepared.returning:
-                _purge(connection, job)
-            for table, insert in _INSERTS.items():
-                if new := getattr(prepared.rows, table):
-                    connection.executemany(insert, new)
-            for each in prepared.checkpoints:
-                _keep(connection, each)
-            if prepared.forgets:
-                forgets = [(job,) for job in prepared.forgets]
-                connection.executemany("INSERT OR IGNORE INTO forgotten VALUES (?)", forgets)
 
     def _set_full(self, *, full: bool) -> None:
         if full == self.full:

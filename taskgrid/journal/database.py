@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Final, TypeVar
 
 from taskgrid.errors import JournalError
 from taskgrid.journal import schema
@@ -21,6 +21,8 @@ from taskgrid.journal.protocol import Durability
 from taskgrid.journal.rows import UNREADABLE, Mismatch, Row, epoch_sealed, finding
 from taskgrid.journal.upgrade import upgrade
 from taskgrid.journal.wal import damaged
+
+T = TypeVar("T")
 
 _SYNCHRONOUS: Final = {Durability.POWER: "FULL", Durability.PROCESS: "NORMAL", Durability.NONE: "OFF"}
 _DAMAGE: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -82,18 +84,18 @@ class Database:
             except sqlite3.Error as error:
                 raise _explained(self.path, error) from error
 
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection inside a transaction, committed at the end, undone by an error."""
+    def write(self, act: Callable[[sqlite3.Connection], T]) -> T:
+        """Do something to the connection inside a transaction, committed at the end, undone by an error."""
         with self._lock:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
-                yield self._connection
+                done = act(self._connection)
                 self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+        return done
 
     def checkpoint(self) -> None:
         """Copy the log into the file, so that it starts over."""

@@ -49,10 +49,12 @@ class Rows:
         """Take the rows of one group."""
         job = group.job
         for number, record in enumerate(group.records, group.first_record):
-            body = RECORD.dump_json(record)
+            body = type(record).__pydantic_serializer__.to_json(record)
             self.records.append((job, number, body, sealed(body, job, number)))
-        self.chunks.extend(chunk_row(job, chunk) for chunk in group.chunks)
-        self.outcomes.extend(outcome_row(job, outcome) for outcome in group.outcomes)
+        for chunk in group.chunks:
+            self.chunks.append(chunk_row(job, chunk))
+        for outcome in group.outcomes:
+            self.outcomes.append(outcome_row(job, outcome))
 
 
 def sealed(body: bytes, job: int, number: int) -> int:

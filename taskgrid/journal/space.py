@@ -20,7 +20,7 @@ class Space:
     """The free space beside one journal; sizes in bytes."""
 
     def __init__(self, path: Path, reserve: int = RESERVE, ballast: int = BALLAST) -> None:
-        self._folder = path.parent
+        self._folder = str(path.parent)  # asked about at every submit, and as a path made a string each time
         self._reserve = reserve
         self._size = ballast
         self._ballast = Path(f"{path}.ballast")

@@ -87,17 +87,20 @@ class Upkeep:
 
     def _trim_some(self) -> None:
         job, below = next(iter(self._trims.items()))
-        with self._database.writing() as connection:
-            deleted = connection.execute(_SOME_RECORDS, (job, below, _RECORDS_PER_STEP)).rowcount
+        some = (job, below, _RECORDS_PER_STEP)
+        deleted = self._database.write(lambda connection: connection.execute(_SOME_RECORDS, some).rowcount)
         self.wrote(0)
         if not deleted:
             del self._trims[job]
 
     def _forget_some(self, job: int) -> None:
-        with self._database.writing() as connection:
+        def forget_some(connection: sqlite3.Connection) -> bool:
             more = delete_some(connection, job)
             if not more:
                 connection.execute("DELETE FROM forgotten WHERE job = ?", (job,))
+            return more
+
+        more = self._database.write(forget_some)
         self.wrote(0)
         if not more:
             self.forgotten.discard(job)

@@ -13,10 +13,9 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import structlog
 
@@ -35,16 +34,14 @@ _LOOK: Final = 0.5
 """Seconds after which the thread looks unasked: an entry put without `wake` never waits longer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(NamedTuple):
     """Groups to commit, and whom to tell."""
 
     groups: Sequence[Group]
     done: Callable[[Commit], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(NamedTuple):
     """A job's state before record `next_record`."""
 
     job: JobNumber
@@ -52,8 +49,7 @@ class Checkpoint:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Forget:
+class Forget(NamedTuple):
     """A job to drop."""
 
     job: JobNumber
@@ -93,7 +89,12 @@ def weight(entry: Entry) -> int:
 
 
 def _group_weight(group: Group) -> int:
-    return sum(len(row.lines) for row in group.chunks) + sum(len(row.lines) for row in group.outcomes)
+    size = 0
+    for chunk in group.chunks:
+        size += len(chunk.lines)
+    for outcome in group.outcomes:
+        size += len(outcome.lines)
+    return size
 
 
 class Writer:
@@ -196,7 +197,8 @@ class Writer:
         size = 0
         while self._entries and size < _BATCH_BYTES:
             batch.append(self._entries.popleft())
-            size += weight(batch[-1])
+            if self._entries:  # else its weight decides nothing
+                size += weight(batch[-1])
         return batch
 
     def _wait(self) -> None:
