@@ -14,7 +14,7 @@ from taskgrid.model import Run, WorkerId
 from taskgrid.scheduler import lease as leasing
 from taskgrid.scheduler import submit as submitting
 from taskgrid.scheduler import workers
-from taskgrid.scheduler.runs import RunSet
+from taskgrid.scheduler.runs import RunSet, count
 from taskgrid.scheduler.state import Job
 from taskgrid.settings import how_to_raise
 from taskgrid.transport.protocol import (
@@ -102,7 +102,8 @@ class TaskQueue:
                 return LeaseReply(ttl=engine.core.limits.lease), ()
             engine.heard(peer, request.worker)
             answer = leasing.lease(engine.core, request.worker, request.nonce, request.bundles, engine.now())
-            engine.append(answer.changes)
+            if answer.changes:
+                engine.append(answer.changes)
             tickets = [engine.ticket(job, record) for job, record in answer.rests_on.items()]
             recheck = _recheck(engine, request.worker) if not answer.grants else ()
             look_at = _look_at(engine, request.worker) if not answer.grants else ()
@@ -172,11 +173,12 @@ class TaskQueue:
 
     def _keep(self, grant: leasing.Grant, most: int, payloads: bytes) -> tuple[Run, ...]:
         """Keep the first tasks of a grant, give those back that the answer has no room for; return what is kept."""
+        granted = count(grant.runs)
+        bytes_each = len(payloads) / granted
+        if most >= granted and bytes_each <= grant.job.payload_bytes:
+            return grant.runs
         rest = RunSet(grant.runs)
-        bytes_each = len(payloads) / len(rest)
-        kept = grant.runs if most >= len(rest) else tuple(rest.take(most))
-        if kept == grant.runs and bytes_each <= grant.job.payload_bytes:
-            return kept
+        kept = grant.runs if most >= granted else tuple(rest.take(most))
         with self._engine.lock:
             # Not journaled: after a restart the first bundles, of one task each, teach how large they may grow.
             grant.job.payload_bytes = max(grant.job.payload_bytes, bytes_each)

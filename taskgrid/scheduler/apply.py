@@ -26,7 +26,7 @@ from taskgrid.model import (
     Sealed,
     SecondTry,
 )
-from taskgrid.scheduler.runs import RunSet, count, subtract
+from taskgrid.scheduler.runs import RunSet, subtract
 from taskgrid.scheduler.state import Change, Core, Job
 from taskgrid.scheduler.trails import Past, rank
 
@@ -183,4 +183,4 @@ def _end(job: Job, at: float) -> None:
 
 def ended_rows(record: Reported | Cancelled) -> list[tuple[int, int, int]]:
     """Return (sequence, first, count) of the outcome rows that a record speaks of."""
-    return [(record.first_sequence + at, start, count([(start, stop)])) for at, (start, stop) in enumerate(record.runs)]
+    return [(record.first_sequence + at, start, stop - start) for at, (start, stop) in enumerate(record.runs)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from taskgrid.lifecycle import BYTE, TaskEvent, TaskState
 from taskgrid.model import Leased, Run, TaskOptions, WorkerId
@@ -25,8 +26,7 @@ _MAX_RUNS = 256
 _SUSPECT_AFTER = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """One lease to be answered."""
 
     job: Job

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import NamedTuple
 
 from taskgrid.lifecycle import BYTE, ENDED, STATE, TaskState
 from taskgrid.model import Cause, JobNumber, Reported, Run, SecondTry, Token, Verdict, WorkerId
@@ -38,8 +39,7 @@ class Fault:
     summary: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcomes:
+class Outcomes(NamedTuple):
     """A report without its lines."""
 
     token: Token
@@ -83,6 +83,8 @@ def report(core: Core, worker_id: WorkerId, outcomes: Outcomes, now: float) -> J
 
 def _judge(job: Job, lease: Lease | None, token: Token, start: int, stop: int) -> list[tuple[Run, Verdict | None]]:
     covered = lease.runs.within(start, stop) if lease and lease.job == job.number else []
+    if covered == [(start, stop)]:
+        return [(covered[0], Verdict.TAKEN)]
     verdicts: list[tuple[Run, Verdict | None]] = [(run, Verdict.TAKEN) for run in covered]
     for low, high in subtract((start, stop), covered):
         for verdict, indices in groupby(range(low, high), lambda index: _verdict(job, token, index)):
@@ -113,8 +115,10 @@ def _take(core: Core, job: Job, worker: Worker | None, outcomes: Outcomes, taken
                 again.append(second)
             else:
                 failed.append(index)
-    holes = as_runs(second.index for second in again)
-    ended = [piece for run in taken for piece in subtract(run, [hole for hole in holes if run[0] <= hole[0] < run[1]])]
+    ended = taken
+    if again:
+        holes = as_runs(second.index for second in again)
+        ended = [piece for run in taken for piece in subtract(run, [h for h in holes if run[0] <= h[0] < run[1]])]
     record = Reported(
         token=outcomes.token,
         number=outcomes.number,
@@ -133,7 +137,7 @@ def _take(core: Core, job: Job, worker: Worker | None, outcomes: Outcomes, taken
 
 def _cut_at(failed: list[Run], ended: list[Run]) -> list[Run]:
     """Cut runs of failed tasks so that none crosses a border between two ended runs."""
-    if len(ended) == 1:
+    if len(ended) == 1 or not failed:
         return failed
     return [
         (max(low, start), min(high, stop))

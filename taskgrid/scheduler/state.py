@@ -165,7 +165,9 @@ class Job:
     @property
     def waits(self) -> bool:
         """Say whether something could go out now, wherever."""
-        return self.committed_total > self.cursor or bool(self.again or self.singles or self.isolated or self.elsewhere)
+        if self.committed_total > self.cursor:
+            return True
+        return bool(self.again.size or self.singles.size or self.isolated.size or self.elsewhere)
 
     @property
     def total(self) -> int:
@@ -186,9 +188,9 @@ class Job:
     @property
     def leasable(self) -> int:
         """Tasks that could go out now, wherever."""
-        fresh = self.committed_total - self.cursor
-        again = sum(map(len, (self.again, self.singles, self.isolated, *self.elsewhere.values())))
-        return max(fresh, 0) + again
+        fresh = max(self.committed_total - self.cursor, 0)
+        again = self.again.size + self.singles.size + self.isolated.size
+        return fresh + again + sum(map(len, self.elsewhere.values()))
 
     def move(self, start: int, stop: int, event: TaskEvent) -> None:
         """Apply an event to a run of tasks and keep the counts."""
@@ -219,7 +221,7 @@ class Job:
     def unqueue(self, start: int, stop: int) -> None:
         """Take a run out of every waiting line."""
         for line in (self.again, self.singles, self.isolated, self.doubt):
-            if line:
+            if line.size:
                 line.remove(start, stop)
         for host, line in list(self.elsewhere.items()):
             line.remove(start, stop)
@@ -297,9 +299,10 @@ class Core:
 
     def settle(self, job: Job) -> None:
         """Keep the sets of jobs that have work to do, and the total of their tasks."""
-        self.queued += job.live - job.counted_live
-        job.counted_live = job.live
-        if not job.ended:
+        live = job.live
+        self.queued += live - job.counted_live
+        job.counted_live = live
+        if live or not job.sealed:
             if job.number not in self.active:
                 self.by_code.add(job)
             self.active[job.number] = job

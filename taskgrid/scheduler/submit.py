@@ -8,6 +8,7 @@ sealed at what was accepted.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from taskgrid.errors import Busy, ChunkRefused, UnknownJob, UsageError
 from taskgrid.model import Accepted, Created, JobId, JobSpec, Marked, Record, Reopened, Sealed
@@ -32,8 +33,7 @@ class Chunk:
     spec: JobSpec | None
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
+class Submitted(NamedTuple):
     """What became of a chunk: new (`change` holds it), or a repeat that the journal must confirm."""
 
     job: Job
@@ -85,22 +85,25 @@ def seal_abandoned(core: Core, job: Job, now: float) -> Change | None:
     return commit(core, job, Sealed(abandoned=True, at=now))
 
 
-def next_mark(job: Job, cursor: int, now: float, *, adapt: bool = True) -> Marked | None:
-    """Return the mark to write before (or soon after) the cursor moves to `cursor`; None if it is far enough ahead.
+def next_mark(job: Job, cursor: int, now: float) -> Marked | None:
+    """Return the mark to write before the cursor moves to `cursor`; None if it is far enough ahead.
 
     Its step adapts to how fast leases move the cursor, not to how fast chunks come: what is below the
     mark is in doubt after a crash.
     """
-    if job.mark >= job.total or job.mark - cursor >= job.mark_step // 2:
+    if not _is_short(job, cursor, job.total):
         return None
-    if not adapt:
-        return Marked(mark=min(job.total, cursor + job.mark_step))
     if now - job.marked_at < 0.1:
         job.mark_step = min(job.mark_step * 2, _FASTEST_STEP)
     elif now - job.marked_at > 1.0:
         job.mark_step = max(job.mark_step // 2, _SLOWEST_STEP)
     job.marked_at = now
     return Marked(mark=min(job.total, cursor + job.mark_step))
+
+
+def _is_short(job: Job, cursor: int, total: int) -> bool:
+    """Say whether the mark is not far enough ahead of the cursor, for a job of `total` tasks."""
+    return job.mark < total and job.mark - cursor < job.mark_step // 2
 
 
 def lowered_mark(core: Core, job: Job) -> Change | None:
@@ -138,13 +141,14 @@ def _accept(core: Core, job: Job, chunk: Chunk, opening: list[Record], now: floa
     records: list[Record] = [*opening, Accepted(ordinal=chunk.ordinal, first=first, count=chunk.count)]
     if chunk.seal:
         records.append(Sealed(at=now))
+    # The mark goes with the chunk while the backlog is short, so that its tasks need no second commit.
+    total = first + chunk.count
+    if _is_short(job, job.cursor, total):
+        records.append(Marked(mark=min(total, job.cursor + job.mark_step)))
     job.payload_bytes = max(job.payload_bytes, chunk.size / max(chunk.count, 1))
     change = commit(core, job, *records)
     if opening:
         core.arm(job)
-    # The mark goes with the chunk while the backlog is short, so that its tasks need no second commit.
-    if mark := next_mark(job, job.cursor, now, adapt=False):
-        change.records.extend(commit(core, job, mark).records)
     return Submitted(job, first, change)
 
 
