@@ -232,9 +232,11 @@ def _take_fresh(core: Core, job: Job, worker: Worker, answer: Leases, now: float
     """Take tasks that were never leased, from the cursor on, stepping over those cancelled meanwhile."""
     at = job.states.find(_QUEUED, job.cursor, job.committed_total)
     start = job.cursor = at if at >= 0 else max(job.cursor, job.committed_total)
-    stop = min(start + _size(core, job, worker), job.committed_total)
+    stop = job.committed_total
     if start >= stop:
         return []
+    if stop - start > 1:
+        stop = min(start + _size(core, job, worker), stop)
     if job.states.count(_QUEUED, start, stop) != stop - start:
         stop = next(at for at in range(start, stop) if job.states[at] != _QUEUED)
     job.cursor = stop

@@ -194,13 +194,15 @@ class Job:
 
     def move(self, start: int, stop: int, event: TaskEvent) -> None:
         """Apply an event to a run of tasks and keep the counts."""
-        before = self.states[start:stop]
-        advance(self.states, start, stop, event)
         counts, states = self.counts, self.states
-        for state in _STATES if stop - start > 1 else before:
-            counts[state] -= before.count(state)
-        for state in _STATES if stop - start > 1 else states[start:stop]:
-            counts[state] += states.count(state, start, stop)
+        before = states[start:stop]
+        advance(states, start, stop, event)
+        if len(before) == 1:
+            counts[before[0]] -= 1
+            counts[states[start]] += 1
+            return
+        for state in _STATES:
+            counts[state] += states.count(state, start, stop) - before.count(state)
 
     def holder(self, index: int) -> Lease | None:
         """Return the lease that covers a task."""

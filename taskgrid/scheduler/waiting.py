@@ -29,6 +29,8 @@ class Kind(NamedTuple):
 
 Turn = tuple[float, ...]
 _SPARE = 64
+_KINDS_KEPT = 8
+"""Kinds that nobody waits for and that stay all the same: the next call of the same function is of one."""
 
 
 class Member(Protocol):
@@ -198,10 +200,10 @@ class Waiting(Generic[J]):
     def kinds(self) -> Iterator[Kind]:
         """Yield what jobs wait for."""
         for kind, each in list(self._kinds.items()):
-            if each.line.front() is None:
-                del self._kinds[kind]
-            else:
+            if each.line.front() is not None:
                 yield kind
+            elif len(self._kinds) > _KINDS_KEPT:
+                del self._kinds[kind]
 
     def next_of(self, kinds: Iterable[Kind]) -> J | None:
         """Return the job whose turn it is among these kinds; None if none waits."""
