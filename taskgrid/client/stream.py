@@ -127,7 +127,7 @@ class Stream:
     def send(self, proxy: TaskQueue) -> None:
         """Send what has gathered, and seal the job if the stream is closed."""
         self.idle = 0
-        with self._changed:
+        with self._lock:
             self._noticed, self._sending = False, True
             closing = not self._open
             begun, self._begun = self._begun, None
@@ -140,8 +140,7 @@ class Stream:
         except Exception as error:  # noqa: BLE001  # whatever it is, somebody waits for these futures
             self._refused(taken[self._accepted - first :], error)
         finally:
-            with self._changed:
-                self._sending = False
+            self._sending = False
         self._fail_left()
 
     def _number(self) -> list[TaskFuture[Any]]:
@@ -215,10 +214,10 @@ class Stream:
 
     def _fail_left(self) -> None:
         """Once the collector has ended: fail what was accepted. The rest is in the flusher's hand, and its business."""
-        with self._changed:
-            accepted = [index for index in self._sent if index < self._accepted] if self._left else []
-            lost = [self._sent.pop(index) for index in accepted]
         if self._left:
+            with self._lock:
+                accepted = [index for index in self._sent if index < self._accepted]
+                lost = [self._sent.pop(index) for index in accepted]
             _fail(lost, self._left)
 
     def _resolve(self, row: OutcomeRun, part: bytes) -> None:

@@ -41,8 +41,8 @@ class Batch:
         """Return its content as a frame to the agent, and begin anew behind it; more may be appended meanwhile."""
         lines = self.lines[:]
         stop = self.first + len(lines)
-        slips = tuple(slip for slip in self.slips if slip.ordinal < stop)
-        unpublished = tuple(each for each in self.unpublished if each.ordinal < stop)
+        slips = tuple([slip for slip in self.slips if slip.ordinal < stop])
+        unpublished = tuple([each for each in self.unpublished if each.ordinal < stop])
         buckets = self.buckets[:]
         now = time.monotonic_ns()
         header = Outcomes(

@@ -13,7 +13,8 @@ class Demand:
     """Room for works, and how many slots are idle."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._room = 0
         self._idle = 0
         self._announced = 0
@@ -31,20 +32,20 @@ class Demand:
 
     def announce(self, works: int) -> None:
         """Count works that are on their way to the pool."""
-        with self._changed:
+        with self._lock:
             self._announced += works
             self._room, self._idle = max(0, self._room - works), max(0, self._idle - works)
 
     def arrived(self, works: int) -> None:
         """Count works that the pool has got."""
-        with self._changed:
+        with self._lock:
             self._announced -= works
 
     def publish(self, room: int, idle: int) -> None:
         """Tell how much room there is, without what was announced."""
         if not self._announced and (room, idle) == (self._room, self._idle):
             return  # as it mostly is; what is announced in this moment comes after
-        with self._changed:
+        with self._lock:
             now = max(0, room - self._announced), max(0, idle - self._announced)
             if now != (self._room, self._idle):
                 self._room, self._idle = now

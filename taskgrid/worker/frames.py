@@ -137,7 +137,7 @@ TO_AGENT: Final[TypeAdapter[ToAgent]] = TypeAdapter(Annotated[ToAgent, Field(dis
 
 def frame(header: ToChild | ToAgent, body: bytes = b"") -> bytes:
     """Return the bytes of a frame."""
-    head = header.model_dump_json(exclude_defaults=True).encode()
+    head = type(header).__pydantic_serializer__.to_json(header, exclude_defaults=True)
     head = b'{"kind":"%s"%s%s' % (header.kind.encode(), b"," if len(head) > 2 else b"", head[1:])
     return b"".join((_LENGTHS.pack(len(head), len(body)), head, body))
 
@@ -151,7 +151,7 @@ def read_frame(source: BinaryIO) -> tuple[ToChild, bytes] | None:
     content = source.read(head + body)
     if len(content) < head + body:
         return None
-    return TO_CHILD.validate_json(content[:head]), content[head:]
+    return TO_CHILD.validator.validate_json(content[:head]), content[head:]
 
 
 class FrameReader:
@@ -176,7 +176,7 @@ class FrameReader:
         if len(self._bytes) < middle + body:
             return None
         try:
-            header = TO_AGENT.validate_json(bytes(self._bytes[begin:middle]))
+            header = TO_AGENT.validator.validate_json(bytes(self._bytes[begin:middle]))
         except ValidationError as error:
             raise Nonsense(f"a task process sent what is no frame: {error}") from None
         content = bytes(self._bytes[middle : middle + body])

@@ -76,9 +76,9 @@ class Pool:
         They reach a task process before this returns, if the pool's thread sleeps: waking it would take
         longer than all else on their way.
         """
-        self.demand.announce(len(works))
         if not self._hand.acquire(blocking=False):
-            self._command(partial(self._accept, works))
+            self.demand.announce(len(works))
+            self._command(partial(self._accept, works, announced=len(works)))
             return
         try:
             self._obey()  # what was commanded before is done before: to replace the children, for one
@@ -255,8 +255,8 @@ class Pool:
 
     # ------------------------------------------------------------ commands
 
-    def _accept(self, works: list[Work]) -> None:
-        self.demand.arrived(len(works))
+    def _accept(self, works: list[Work], *, announced: int = 0) -> None:
+        self.demand.arrived(announced)
         if self._is_ending:
             self._ledger.give_back(works)
         else:
