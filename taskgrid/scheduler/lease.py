@@ -16,7 +16,7 @@ from taskgrid.lifecycle import BYTE, TaskEvent, TaskState
 from taskgrid.model import Leased, Run, TaskOptions, WorkerId
 from taskgrid.scheduler import isolation, sight
 from taskgrid.scheduler.apply import commit
-from taskgrid.scheduler.runs import RunSet, count
+from taskgrid.scheduler.runs import RunSet
 from taskgrid.scheduler.state import Change, Core, Job, Lease, Worker
 from taskgrid.scheduler.submit import next_mark
 from taskgrid.scheduler.waiting import Kind
@@ -166,7 +166,8 @@ def _make(core: Core, job: Job, worker: Worker, runs: Sequence[Run], now: float)
         job.move(start, stop, TaskEvent.GRANTED)
     job.grants += 1
     job.owner.grants += 1
-    lease = Lease(core.new_token(), job.number, worker.id, RunSet(runs), count(runs), now + core.limits.lease)
+    covered = RunSet(runs)
+    lease = Lease(core.new_token(), job.number, worker.id, covered, covered.size, now + core.limits.lease)
     core.leases[lease.token] = worker.leases[lease.token] = job.leases[lease.token] = lease
     return lease
 

@@ -73,6 +73,11 @@ class RunSet:
         """Remove a run; what is not there stays away."""
         if start >= stop:
             return
+        if len(self._starts) == 1 and start <= self._starts[0] and self._stops[0] <= stop:  # mostly all there is
+            self._starts.clear()
+            self._stops.clear()
+            self.size = 0
+            return
         low = bisect_right(self._stops, start)
         high = bisect_left(self._starts, stop)
         if low >= high:
@@ -134,4 +139,7 @@ def as_runs(indices: Iterable[int]) -> list[Run]:
 
 def count(runs: Iterable[Run]) -> int:
     """Return how many indices the runs have."""
-    return sum(stop - start for start, stop in runs)
+    total = 0
+    for start, stop in runs:
+        total += stop - start
+    return total

@@ -68,8 +68,13 @@ class Backlog:
     def _slot_for(self, work: Work, now: float) -> Slot | None:
         if work.lease.trusted_until <= now:
             return None
-        slot = max(self._slots, key=lambda slot: (slot.is_free, slot.room))
+        slot = max(self._slots, key=_openness)
         return slot if slot.room > 0 else None
+
+
+def _openness(slot: Slot) -> tuple[bool, int]:
+    room = slot.room
+    return room > 0 and not slot.is_busy, room
 
 
 def _share(works: list[Work], parts: int) -> list[Work]:

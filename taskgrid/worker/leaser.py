@@ -6,6 +6,7 @@ reconnect not before the beat has taken the held leases up again. It runs nothin
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from typing import Final
 import structlog
 
 from taskgrid.errors import NotLetIn, TaskGridError, VersionMismatch
-from taskgrid.model import JobNumber, WorkerId, new_id
+from taskgrid.model import JobNumber, WorkerId
 from taskgrid.transport.channel import ChannelClosed
 from taskgrid.transport.protocol import Bundle, LeaseRequest
 from taskgrid.transport.proxies import TaskQueue
@@ -55,6 +56,7 @@ class Leaser:
         self._on_trouble = on_trouble
         self._retries: dict[JobNumber, int] = {}
         self._generation = 0
+        self._nonces = map(str, itertools.count(1))  # the worker's id is new at each start: a number is enough
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="leaser", daemon=True)
 
@@ -79,7 +81,9 @@ class Leaser:
 
     def _ask(self, bundles: int, idle: int) -> None:
         try:
-            self._lease(LeaseRequest(worker=self._worker, nonce=new_id(), bundles=bundles, idle=idle, wait=LONG_POLL))
+            self._lease(
+                LeaseRequest(worker=self._worker, nonce=next(self._nonces), bundles=bundles, idle=idle, wait=LONG_POLL)
+            )
         except ChannelClosed:
             self._ending.set()
         except (NotLetIn, VersionMismatch) as error:

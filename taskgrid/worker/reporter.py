@@ -30,6 +30,7 @@ _LOOK: Final = 1.0
 """Seconds between two looks at whether the worker ends."""
 _AFTER_LATER: Final = 1.0
 """Seconds to wait when the master said *later*, or refused."""
+_REFUSED: Final = frozenset({Verdict.STALE, Verdict.CANCELLED})
 
 log = structlog.get_logger()
 
@@ -126,9 +127,9 @@ class Reporter:
 
 def _log_what_was_refused(batch: Sequence[Ended], answers: Sequence[Sequence[Judged]]) -> None:
     for ended, judged in zip(batch, answers, strict=True):
-        refused: Counter[str] = Counter()
-        for answer in judged:
-            if answer.verdict in {Verdict.STALE, Verdict.CANCELLED}:
+        told = [answer for answer in judged if answer.verdict in _REFUSED]
+        if told:
+            refused: Counter[str] = Counter()
+            for answer in told:
                 refused[answer.verdict] += count(answer.runs)
-        if refused:
             log.info("report.refused", job=ended.lease.job, token=str(ended.lease.token), **refused)
