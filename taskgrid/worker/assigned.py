@@ -67,7 +67,9 @@ class Assigned:
         if head is None or first != head.ended or first + count > head.stop:
             raise Nonsense(f"a task process said that it ended {count} tasks from {first} on, which it was not running")
         head.ended += count
-        runs = part(head.work.runs, first - head.first, first - head.first + count)
+        runs = head.work.runs
+        if count != head.work.count:
+            runs = part(runs, first - head.first, first - head.first + count)
         if head.ended == head.stop:
             self.placed.popleft()
         return head.work.lease, runs

@@ -11,7 +11,6 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from typing import Final
 
 from taskgrid.worker.frames import Outcomes, Slip, ToAgent, Unpublished, frame
@@ -44,6 +43,7 @@ class Batch:
         slips = tuple([slip for slip in self.slips if slip.ordinal < stop])
         unpublished = tuple([each for each in self.unpublished if each.ordinal < stop])
         buckets = self.buckets[:]
+        used = list(filter(buckets.__getitem__, range(_BUCKETS)))
         now = time.monotonic_ns()
         header = Outcomes(
             first=self.first,
@@ -51,24 +51,20 @@ class Batch:
             slips=slips,
             unpublished=unpublished,
             nanoseconds=now - self.began,
-            durations=_by_microseconds(buckets),
+            durations=_by_microseconds(buckets, used),
         )
         del self.lines[: len(lines)]
         del self.slips[: len(slips)]
         del self.unpublished[: len(unpublished)]
-        for bucket in _used(buckets):
+        for bucket in used:
             self.buckets[bucket] -= buckets[bucket]
         self.first, self.began = stop, now
         return frame(header, b"\n".join(lines))
 
 
-def _used(buckets: list[int]) -> Iterator[int]:
-    return filter(buckets.__getitem__, range(_BUCKETS))
-
-
-def _by_microseconds(buckets: list[int]) -> tuple[tuple[int, int], ...]:
+def _by_microseconds(buckets: list[int], used: list[int]) -> tuple[tuple[int, int], ...]:
     counts: dict[int, int] = {}
-    for bucket in _used(buckets):
+    for bucket in used:
         coarse = max(0, bucket - _KILO - 1)
         counts[coarse] = counts.get(coarse, 0) + buckets[bucket]
     return tuple(counts.items())

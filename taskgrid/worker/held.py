@@ -7,6 +7,7 @@ in two is that block split. Pure data; knows no thread, process or wire.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from taskgrid.model import JobNumber, Run, Token
 from taskgrid.model.job import TaskOptions
@@ -119,8 +120,7 @@ def halved(works: list[Work], suspects: int) -> list[Work]:
     return pieces
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """Outcomes of one lease that wait to be reported: a line per task, in order of `runs`."""
 
     lease: Lease
