@@ -58,6 +58,8 @@ class Past(NamedTuple):
     history: tuple[str, ...] = ()
     isolated: bool = False
     """Lease it alone on its worker: one that had it alone in its bundle was lost."""
+    was_isolated: bool = False
+    """Its newest recorded lease was such a one: what a late holder has, whatever its task is to have next."""
 
     def with_line(self, line: str) -> tuple[str, ...]:
         """Return its history with one more line; the oldest fall away."""

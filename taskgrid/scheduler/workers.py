@@ -191,7 +191,7 @@ def _take_up(core: Core, job: Job, worker: Worker, held: Held, now: float) -> Le
         core.leases[lease.token] = worker.leases[lease.token] = job.leases[lease.token] = lease
         if len(worker.leases) > 1:
             core.isolated.difference_update(worker.leases)  # what was alone there has company
-        elif len(lease.runs) == 1 and job.trails.past(lease.runs.runs()[0][0]).isolated:
+        elif len(lease.runs) == 1 and job.trails.past(lease.runs.runs()[0][0]).was_isolated:
             core.isolated.add(lease.token)
     return lease
 
@@ -272,6 +272,6 @@ def _end_doubt(core: Core, job: Job, done: Tick, now: float) -> None:
         for index in range(*run):
             if job.trails.floor(index):
                 past = job.trails.past(index)
-                _suspect(core, job, index, done, now, charged=past.isolated, singly=past.alone)
+                _suspect(core, job, index, done, now, charged=past.was_isolated, singly=past.alone)
             else:
                 job.again.add(index, index + 1)

@@ -271,6 +271,26 @@ def test_what_is_taken_up_among_others_is_not_charged() -> None:
     assert _lost(job) == [0, 0]
 
 
+def test_a_late_holder_had_the_lease_that_was_recorded_not_the_one_to_come() -> None:
+    """Its task waited to be isolated when it came back, and then the master was lost too: nobody is charged."""
+    scene = Scene()
+    job = scene.job(2)
+    for _ in range(2):
+        worker = scene.worker("w")
+        first, _ = scene.lease(worker, 2)
+        _lose(scene, worker)
+    assert job.isolated.runs() == ((0, 2),)
+    worker = scene.worker("w")
+    assert scene.beat(worker, first, runs=((0, 1),)) == []
+    assert not scene.core.isolated
+    loaded = checkpoint.load(checkpoint.dump(job))
+    scene.restart()
+    checkpoint.restore(scene.core, loaded, scene.now)
+    scene.tick(scene.limits.lease + 1.0)
+    assert loaded.isolated.runs() == ((0, 2),)
+    assert _lost(loaded) == [0, 0]
+
+
 def test_a_bundle_that_is_lost_twice_is_leased_singly_and_not_in_isolation() -> None:
     """Thousands of small tasks may go with a worker: they are tried one by one, and those that are lost again then."""
     scene = Scene()
