@@ -1,7 +1,7 @@
 """Callers: connections that have shown a key, and the word to the service when one is gone.
 
-A connection's thread reads even while a long poll waits, so it sees at once that its peer has left,
-and nothing is handed to the dead. It knows nothing of requests but whether one is not answered yet.
+A connection is read, or listened to, even while a long poll waits, so that it is seen at once that its
+peer has left, and nothing is handed to the dead. It knows nothing of requests but whether one is not answered yet.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _log = structlog.get_logger()
 
 
 class Caller:
-    """A connection, who is at its other end, and whether it is owed an answer."""
+    """A connection, who is at its other end, whether it has asked for anything yet, and is owed an answer."""
 
     def __init__(self, peer: Peer, connection: Connection) -> None:
         self.peer = peer
         self.connection = connection
-        self.owed = False
+        self.heard = self.owed = False
 
     def post(self, packed: Packed, more: bool) -> None:
         """Answer, at last unless `more` answers follow, from any thread."""

@@ -21,7 +21,12 @@ from taskgrid.transport.stream import Stream, left
 LOST: Final = (OSError, EOFError, FrameError)
 """What ends a connection."""
 
-_BUFFER: Final = 8 << 10  # bytes kept for each connection, so that thousands of idle ones stay cheap
+_BUFFER: Final = 8 << 10  # bytes kept for each connection that is in use
+_NO_BUFFER: Final = bytearray()
+
+
+class Silent(TimeoutError):
+    """Nothing came in time, nor any part of a frame: the connection can go on."""
 
 
 class Session(NamedTuple):
@@ -46,8 +51,8 @@ class Connection:
         self.session = session
         self._limits = limits
         self._seal_size = SEAL_SIZE if session.receiving else 0
-        self._buffer = bytearray(_BUFFER)
-        self._view = memoryview(self._buffer)
+        self._buffer = _NO_BUFFER
+        self._view = memoryview(_NO_BUFFER)
         self._start = self._end = 0
         self._deadline: float | None = None
         self._sending = threading.Lock()
@@ -89,9 +94,12 @@ class Connection:
         return Packed([*pieces, seal.next(pieces)], size + SEAL_SIZE) if seal else packed
 
     def receive(self, timeout: float | None) -> Frame:
-        """Receive a frame whose first byte comes within `timeout` seconds (None: whenever). Raises `LOST`."""
+        """Receive a frame whose first byte comes within `timeout` seconds (None: whenever). Raises `LOST`.
+
+        Of these, `Silent` leaves the connection as it was.
+        """
         if self._start == self._end:
-            self._start, self._end = 0, self.stream.receive_into(self._view, timeout)
+            self._wait_for_more(timeout)
         self._deadline = None
         while self._end - self._start < PREFIX.size:
             self._read_on()
@@ -101,6 +109,11 @@ class Connection:
         if self.session.receiving is not None:
             self.session.receiving.check(frame, whole[size:])
         return unpack(frame)
+
+    def lie_idle(self) -> None:
+        """Give up, until the next `receive`, what only a connection in use needs; for whoever found it silent."""
+        self._buffer = _NO_BUFFER
+        self._view = memoryview(_NO_BUFFER)
 
     def fileno(self) -> int:
         """Return the descriptor, -1 once closed."""
@@ -117,6 +130,15 @@ class Connection:
     def close(self) -> None:
         """End it and give its descriptor back; for its owner."""
         self.stream.close()
+
+    def _wait_for_more(self, timeout: float | None) -> None:
+        if not self._buffer:
+            self._buffer = bytearray(_BUFFER)
+            self._view = memoryview(self._buffer)
+        try:
+            self._start, self._end = 0, self.stream.receive_into(self._view, timeout)
+        except TimeoutError as error:
+            raise Silent(*error.args) from None
 
     def _take(self, size: int) -> memoryview:
         start, stop = self._start, self._start + size

@@ -19,6 +19,8 @@ class Limits:
     """Bytes of one frame; a larger one ends the connection."""
     handshake: float = 5.0
     """Seconds from the dial to the end of the handshake; a server allows them once more for the first request."""
+    silence: float = 0.5
+    """Seconds without a word after which a connection gives its thread back to the server, until the next one."""
     frame: float = 15.0
     """Seconds from a frame's first byte to its last."""
     send: float = 15.0
@@ -34,4 +36,4 @@ class Limits:
     backlog: int = 512
     """Connections the kernel keeps for us until we accept them."""
     stack: int = 512 << 10
-    """Bytes of stack for each connection's thread."""
+    """Bytes of stack for the thread of each connection that speaks."""

@@ -1,4 +1,4 @@
-"""The master's end: a port, a thread per connection, and the service they all call.
+"""The master's end: a port, a thread for each connection that speaks, and the service they all call.
 
 A subclass of the standard manager's server that keeps its shape (accepter, handler thread, serving loop)
 and none of its doors: no objects are created, counted or named from the wire; a request is a verb of
@@ -25,9 +25,10 @@ import structlog
 
 from taskgrid.transport.address import Address, format_address, is_loopback
 from taskgrid.transport.callers import Caller, Callers
-from taskgrid.transport.connection import LOST, Connection
+from taskgrid.transport.connection import LOST, Connection, Silent
 from taskgrid.transport.dispatch import Dispatch
 from taskgrid.transport.handshake import Host, welcome
+from taskgrid.transport.idle import Idle
 from taskgrid.transport.key_table import KeyTable
 from taskgrid.transport.limits import Limits
 from taskgrid.transport.listener import Listener
@@ -75,6 +76,7 @@ class GridServer(Server):
         host = Host(keys, tls, self._is_full)
         self._porch = Porch(self.listener, limits, partial(welcome, host=host))
         self._callers = Callers(service.disconnected)
+        self._idle = Idle(self._start_thread)
         self._numbers = itertools.count(1)
         self._counting = threading.Lock()
         self.turned_away = 0
@@ -87,6 +89,7 @@ class GridServer(Server):
         """Begin to accept connections."""
         _raise_descriptor_limit(self._limits.max_connections + self._limits.porch + _SPARE_DESCRIPTORS)
         self._key_watch.start()
+        self._start_thread()
         self._accepter.start()
 
     def stop(self, within: float) -> None:
@@ -97,6 +100,7 @@ class GridServer(Server):
         self.stop_event.set()
         self._close_port(within)
         self._callers.shutdown(socket.SHUT_RD)
+        self._idle.end()
         self._join(time.monotonic() + _LAST_WORDS * max(0.0, deadline - time.monotonic()))
         self._callers.shutdown(socket.SHUT_RDWR)
         self._join(deadline)
@@ -104,6 +108,8 @@ class GridServer(Server):
             self._key_watch.join(_BACK_OFF)
         if self._threads:
             _log.warning("server.threads_left", count=len(self._threads))
+        else:
+            self._idle.close()
 
     def serve_forever(self) -> None:
         """Serve until stopped from another thread."""
@@ -128,15 +134,15 @@ class GridServer(Server):
                 self.stop_event.wait(_BACK_OFF)
 
     def handle_request(self, conn: Caller) -> None:  # type: ignore[override]  # whoever is served has shown a key
-        """Serve one connection from its first request to its end; the body of its thread."""
+        """Serve one connection until it ends or falls silent."""
+        stays = False
         try:
-            self._serve(conn)
+            stays = self._serve(conn) and self._idle.enter(conn)
         except LOST:
             pass  # how a connection ends is the peer's affair; what it meant is told by `disconnected`
         finally:
-            self._callers.leave(conn)
-            conn.connection.close()
-            self._threads.discard(threading.current_thread())
+            if not stays:
+                self._leave(conn)
 
     def create(self, *_: object, **__: object) -> None:  # type: ignore[override]  # closed: nothing is created from the wire
         """Do nothing."""
@@ -157,28 +163,58 @@ class GridServer(Server):
         peer = Peer(format_address(guest.stream.peer), guest.session.roles, next(self._numbers))
         caller = Caller(peer, Connection(guest.stream, guest.session, self._limits))
         self._callers.enter(caller)
-        thread = threading.Thread(target=self.handle_request, args=(caller,), name="taskgrid-peer", daemon=True)
+        try:
+            self._start_thread(caller)
+        except RuntimeError:
+            self._leave(caller)
+            raise
+
+    def _start_thread(self, caller: Caller | None = None) -> None:
+        """Start a thread for this caller, or for whoever is idle and speaks next. Raises `RuntimeError`."""
+        thread = threading.Thread(target=self._attend, args=(caller,), name="taskgrid-peer", daemon=True)
         self._threads.add(thread)
         try:
             _start_small(thread, self._limits.stack)
         except RuntimeError:
             self._threads.discard(thread)
-            self._callers.leave(caller)
-            caller.connection.close()
             raise
 
-    def _serve(self, caller: Caller) -> None:
+    def _attend(self, caller: Caller | None) -> None:
+        """Serve a caller, then one idle one after the other, while such threads are needed; a thread's body."""
+        try:
+            caller = caller or self._idle.next()
+            while caller:
+                self.handle_request(caller)
+                caller = self._idle.next()
+        finally:
+            self._threads.discard(threading.current_thread())
+
+    def _leave(self, caller: Caller) -> None:
+        self._callers.leave(caller)
+        caller.connection.close()
+
+    def _serve(self, caller: Caller) -> bool:
+        """Answer a caller's requests; say whether it has fallen silent, and may speak again. Raises `LOST`."""
         connection = caller.connection
         if not self._holds_key_of(connection):
-            return
-        frame = connection.receive(self._limits.handshake)
-        while not caller.owed:  # else it asked again before it was answered, as no channel does
-            caller.owed = True
-            reply = self._dispatch.answer(caller.peer, frame, caller.post)
-            if reply is not None:
-                caller.owed = False
-                connection.send(reply)
-            frame = connection.receive(None)
+            return False
+        try:
+            frame = connection.receive(self._patience() if caller.heard else self._limits.handshake)
+            caller.heard = True
+            while not caller.owed:  # else it asked again before it was answered, as no channel does
+                caller.owed = True
+                reply = self._dispatch.answer(caller.peer, frame, caller.post)
+                if reply is not None:
+                    caller.owed = False
+                    connection.send(reply)
+                frame = connection.receive(self._patience())
+        except Silent:
+            return caller.heard
+        return False
+
+    def _patience(self) -> float:
+        """Return the seconds to wait for a caller's next word: none if nobody listens for all the others."""
+        return self._limits.silence if self._idle.listening else 0.0
 
     def _holds_key_of(self, connection: Connection) -> bool:
         """Say whether the key is still live: it may have been revoked since it was shown."""
@@ -202,8 +238,10 @@ class GridServer(Server):
         return full
 
     def _join(self, deadline: float) -> None:
-        for thread in list(self._threads):
-            thread.join(max(0.0, deadline - time.monotonic()))
+        while self._threads and time.monotonic() < deadline:
+            for thread in list(self._threads):
+                with suppress(RuntimeError):  # one that a listener is about to start
+                    thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def _start_small(thread: threading.Thread, stack: int) -> None:

@@ -118,14 +118,14 @@ def test_a_client_that_never_reads_its_answer_is_let_go(programs: Programs, hist
     with programs.grid() as grid:
         job = grid.submit_job(big, [500_000] * 40)
         assert job.wait(60)
-        before = held(master.pid).threads
+        before = held(master.pid).descriptors
         connection = dial(parse_address(programs.server), authkey=read_key(programs.key_file), timeout=10)
         fetch = FetchRequest(job=job.id, order=Order.INDEX, cursor=Cursor(), limit=7 << 20)
         for number in range(1, 4):
             connection.send(pack_request(number, "fetch", fetch.model_dump_json().encode(), ()))
-        eventually(lambda: held(master.pid).threads > before, what="the master serves it")
+        eventually(lambda: held(master.pid).descriptors > before, what="the master serves it")
         assert [len(value) for value in job.results()] == [500_000] * 40, "others are served meanwhile"
-        eventually(lambda: held(master.pid).threads <= before, 60, "the master lets it go")
+        eventually(lambda: held(master.pid).descriptors <= before, 60, "the master lets it go")
         assert grid.control.status()
         connection.close()
     assert programs.end(master) == 0
