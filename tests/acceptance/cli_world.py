@@ -1,7 +1,8 @@
 """A user's world for the command line's tests: a home of its own, functions to run, programs to call.
 
 Every program is a process as a shell would start it, over pipes or a terminal. What was started is
-ended with the test, by its own id. It imports nothing of TaskGrid.
+ended with the test, by its own id. Whether a worker has come it asks as a client, since to ask by command
+starts a program each time: of TaskGrid it knows no more than that.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from taskgrid import Grid
 
 WITHIN = 90.0
 
@@ -112,9 +115,10 @@ class World:
         return process
 
     def workers(self) -> int:
-        """Return how many workers are connected."""
-        listed = json.loads(self.run("workers", "-o", "json").stdout)
-        return sum(1 for worker in listed if worker["connected"])
+        """Return how many workers are connected to the master met last."""
+        met = json.loads((self.home / "config/taskgrid/masters.json").read_text())["masters"][0]
+        with Grid(met["server"], key_file=Path(met["key_file"])) as grid:
+            return sum(worker.connected for worker in grid.control.workers())
 
     def close(self) -> None:
         """End what was started, the last first."""

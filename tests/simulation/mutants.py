@@ -238,7 +238,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "backoffs never end": Mutant(workers, "_fall_due", _fall_due_never, first=1),
     "alone tasks move when the connection does": Mutant(
-        workers, "options_for", _all_expire_at_the_grace, OUT_OF_TOUCH, first=3
+        workers, "options_for", _all_expire_at_the_grace, OUT_OF_TOUCH, first=34
     ),
     "already yours, without a look at the journal": Mutant(
         results.ResultQueue, "_owners", _owned_without_looking, REPEATED, first=2
