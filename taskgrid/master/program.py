@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -103,9 +104,11 @@ def run_master(settings: MasterSettings, *, ready: Callable[[Ready], None]) -> i
     stop = threading.Event()
     for number in _ENDING:
         signal.signal(number, lambda *_: stop.set())
-    master = Master(settings)
+    with _signals_kept_from_threads():
+        master = Master(settings)
     try:
-        facts = master.start()
+        with _signals_kept_from_threads():
+            facts = master.start()
         _log.info("master.started", address="{}:{}".format(*facts.address), jobs=len(master.engine.core.jobs))
         ready(facts)
         stop.wait()
@@ -115,6 +118,20 @@ def run_master(settings: MasterSettings, *, ready: Callable[[Ready], None]) -> i
         for number in _ENDING:  # the interpreter's own end would else die of a second one
             signal.signal(number, signal.SIG_IGN)
     return 0
+
+
+@contextmanager
+def _signals_kept_from_threads() -> Iterator[None]:
+    """Leave the ending signals to this thread: those made meanwhile, and all that they make, never get one.
+
+    The kernel gives a signal to a thread that is just starting another, and only this one runs Python's handlers:
+    it would sleep on.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
 
 
 def _key_file(named: Path | None) -> Path:

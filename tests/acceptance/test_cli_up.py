@@ -136,6 +136,19 @@ def test_a_master_tells_that_it_serves_and_ends_when_told(home: World) -> None:
     assert home.run("health").returncode == 3
 
 
+def test_a_signal_to_a_master_wakes_its_main_thread(home: World) -> None:
+    """No other thread can get it: Python would run no handler there, and the master would go on for ever."""
+    home.master()
+    (master,) = home.started
+    home.run("health")
+    threads = {int(task.name): (task / "status").read_text() for task in Path(f"/proc/{master.pid}/task").iterdir()}
+    masks = {pid: int(status.partition("SigBlk:")[2].split()[0], 16) for pid, status in threads.items()}
+    ending = 1 << signal.SIGTERM - 1 | 1 << signal.SIGINT - 1
+    assert not masks.pop(master.pid) & ending
+    assert len(masks) > 3
+    assert all(mask & ending == ending for mask in masks.values())
+
+
 def test_a_map_outlives_its_masters_restart(home: World) -> None:
     """While the master is away the map waits and says so; when it is back, it ends as if nothing had been."""
     journal = f"--journal={home.home / 'journal.db'}"
