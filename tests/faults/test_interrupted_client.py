@@ -10,6 +10,7 @@ import gc
 import random
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -33,6 +34,7 @@ class Alarm:
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)
         self._inside = False
+        self._longest = 0.004
         self.raised = 0
 
     def handle(self, _: int, __: FrameType | None) -> None:
@@ -45,8 +47,9 @@ class Alarm:
         """Hear of an interrupt that was raised where nobody can hear it: in a finalizer."""
 
     def during(self, call: Callable[[], None]) -> None:
-        """Call, and interrupt that at a random moment of its first milliseconds."""
-        wait = self._chance.uniform(0.00005, 0.004)
+        """Call, and interrupt that at a random moment of the time that such calls take."""
+        wait = self._chance.uniform(0.00005, self._longest)
+        begun = time.perf_counter()
         try:
             try:
                 self._inside = True
@@ -54,6 +57,7 @@ class Alarm:
                 call()
             finally:
                 self._inside = False
+            self._longest = min(0.004, 0.8 * self._longest + 0.4 * (time.perf_counter() - begun))
         except KeyboardInterrupt:
             self.raised += 1
 
