@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -25,6 +26,7 @@ from taskgrid.errors import MasterUnreachable, TaskGridError, UsageError
 
 _START_WITHIN: Final = 30.0
 _LOOK_EVERY: Final = 0.02
+_WAKE_EVERY: Final = 1.0
 _TOO_SOON: Final = 5.0
 """Seconds within which a worker's end means that it can't work here at all."""
 _MASTER_ENDS_WITHIN: Final = 15.0
@@ -134,7 +136,7 @@ class Cluster:
 
     def _serve(self) -> None:
         while True:
-            happening = self._happenings.get()
+            happening = self._next()
             if isinstance(happening, Signalled):
                 say("draining; once more stops what runs")
                 return
@@ -153,10 +155,16 @@ class Cluster:
         say(f"{ended.child.name} ended with status {ended.status}; another takes its place")
         self._start_worker()
 
+    def _next(self) -> Happening:
+        """Return what happens next. It wakes now and then: a signal that another thread got is handled only then."""
+        while True:
+            with suppress(queue.Empty):
+                return self._happenings.get(timeout=_WAKE_EVERY)
+
     def _drain(self) -> int:
         self._signal_workers(signal.SIGTERM)
         while self._workers:
-            happening = self._happenings.get()
+            happening = self._next()
             if isinstance(happening, Signalled):
                 self._signal_workers(signal.SIGTERM)
             else:

@@ -16,6 +16,7 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import Enum, auto
 from pathlib import Path
 from types import FrameType
@@ -41,6 +42,7 @@ from taskgrid.worker.slot import Terms
 
 _KNOWN_WITHIN: Final = 10.0
 """Seconds that the master may take to hear what a function declares."""
+_WAKE_EVERY: Final = 1.0
 _JOIN: Final = 5.0
 """Seconds for a thread to end once everything it waits for is closed."""
 _REPORT: Final = 5.0
@@ -190,7 +192,7 @@ class Agent:
     def run(self) -> int:
         """Work until drained, stopped or in trouble; return the exit status."""
         self._start()
-        order = self._orders.get()
+        order = self._first_order()
         started = time.monotonic()
         self._leaser.stop(_JOIN)
         if order is Order.DRAIN:
@@ -201,6 +203,15 @@ class Agent:
             return self._error.exit_status
         log.info("worker.ended", worker=self.name)
         return 0
+
+    def _first_order(self) -> Order:
+        """Wait for an order. It wakes now and then: a signal that another thread got is handled only then.
+
+        Blocking signals in the other threads would have the task processes, and what tasks start, block them too.
+        """
+        while True:
+            with suppress(queue.Empty):
+                return self._orders.get(timeout=_WAKE_EVERY)
 
     def _start(self) -> None:
         settings = self._settings
