@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from types import ModuleType
 from typing import Final, NamedTuple, Protocol
@@ -118,6 +118,18 @@ def lines_in(block: bytes) -> int:
     from taskgrid.lines.marks import newlines_in  # noqa: PLC0415  # imports numpy
 
     return newlines_in(block)
+
+
+def finder(text: bytes, sample: bytes) -> Callable[[bytes], Iterator[int]] | None:
+    """Return what yields the places of a text in blocks like the sample; None without a way quicker than `re`'s.
+
+    The text has three bytes at least.
+    """
+    if vectorised() is None:
+        return None
+    from taskgrid.lines.pairs import Text  # noqa: PLC0415  # imports numpy
+
+    return Text(text, sample).places
 
 
 @cache

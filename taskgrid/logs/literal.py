@@ -1,4 +1,4 @@
-r"""The text that every match of a regular expression has in it, where that is easily seen.
+r"""The texts that every match of a regular expression has in it, where they are easily seen.
 
 Finding a text is several times as fast as searching for an expression, and most lines have no match:
 so only lines that have the text are asked. An expression is read from its beginning, and what is not
@@ -17,12 +17,14 @@ _GIVES_UP: Final = frozenset("|()")
 _TAKES_BACK: Final = frozenset("*?{")
 """What makes the one before it optional, or may."""
 _ENDS: Final = frozenset(".^$+}]")
+_SHORT: Final = frozenset("AbBdDsSwWZ")
+"""Escapes of one letter that stand for no text."""
 
 
-def literal_in(pattern: str) -> bytes | None:
-    """Return the longest text that stands in every match of the pattern; None if none of use is seen."""
+def literals_in(pattern: str) -> list[bytes]:
+    """Return texts each of which stands in every match of the pattern; none if none of use is seen."""
     if _GIVES_UP.intersection(pattern):
-        return None
+        return []
     pieces, piece, rest = [], "", pattern
     while rest:
         one, rest = rest[0], rest[1:]
@@ -36,8 +38,8 @@ def literal_in(pattern: str) -> bytes | None:
             continue
         pieces.append(piece)
         piece, rest = "", _behind(one, rest)
-    longest = max([*pieces, piece], key=len).encode()
-    return longest if len(longest) >= _LEAST and b"\n" not in longest else None
+    found = [each.encode() for each in (*pieces, piece)]
+    return [each for each in found if len(each) >= _LEAST and b"\n" not in each]
 
 
 def _behind(one: str, rest: str) -> str:
@@ -48,7 +50,8 @@ def _behind(one: str, rest: str) -> str:
     if one == "{":
         return rest.partition("}")[2]
     if one == "\\":
-        return ""  # \x41, \d, \1: how long it is would have to be known
+        # Of others, as \x41 or \1, one would have to know how long they are.
+        return rest[1:] if rest[:1] and rest[0] in _SHORT else ""
     return rest
 
 
