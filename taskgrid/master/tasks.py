@@ -123,7 +123,10 @@ class TaskQueue:
         held = [workers.Held(lease.token, lease.job, lease.runs) for lease in request.leases]
         with engine.lock:
             engine.heard(peer, request.worker)
+            was_silent = workers.is_silent(engine.core, request.worker)
             gone = workers.extend(engine.core, request.worker, held, engine.now())
+            if was_silent:
+                engine.wake_if_work()
             recheck = _recheck(engine, request.worker, again=True)
             look_at = _look_at(engine, request.worker, again=True)
         drop = tuple(Drop(token=lost.token, runs=tuple(lost.runs), cancelled=lost.cancelled) for lost in gone or ())

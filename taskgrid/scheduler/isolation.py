@@ -6,6 +6,9 @@ others beside it or waiting behind it, is leased in isolation: to a worker that 
 meanwhile, and is the only one of its host that does so. The loss of that worker, and no other, is charged. The
 record of the lease says that it was in isolation, so that a loss which only a restart finds counts the same.
 
+What a worker holds it says with its beats. After a restart of the master, or when a lease of it ran out, it may
+hold what the master knows nothing of: until its next beat it gets nothing at all.
+
 A worker that holds nothing takes such a task when its job's turn comes. Where none does, one worker at a time is
 cleared: it gets nothing until it holds nothing. While more than one worker is there, at least half go on as usual.
 """

@@ -59,7 +59,7 @@ def lease(core: Core, worker_id: WorkerId, nonce: str, bundles: int, now: float)
     if nonce == worker.nonce and worker.granted:
         return _same_again(core, worker)
     answer = Leases()
-    if worker.draining:
+    if worker.draining or not worker.told:
         return answer
     if job := isolation.cleared_for(core, worker):
         _grant(core, job, worker, answer, now)

@@ -80,6 +80,8 @@ class Worker:
     since: float
     seen_at: float
     draining: bool = False
+    told: bool = False
+    """Whether it has said what it holds, since it enlisted and since a lease of it ran out."""
     connections: int = 0
     gone_at: float | None = None
     """When its last connection ended."""

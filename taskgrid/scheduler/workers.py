@@ -61,6 +61,7 @@ def enlist(core: Core, worker: Worker) -> None:
         worker.streaks, worker.done = known.streaks, known.done
         worker.nonce, worker.granted = known.nonce, known.granted
         worker.asked = known.asked
+        worker.told = known.told and known.lost_at is None
     core.workers[worker.id] = worker
     core.count_slots()
 
@@ -70,11 +71,17 @@ def extend(core: Core, worker_id: WorkerId, held: Iterable[Held], now: float) ->
     worker = core.workers.get(worker_id)
     if worker is None or worker.lost_at is not None:
         return None
-    worker.seen_at = now
+    worker.seen_at, worker.told = now, True
     gone: list[Taken] = []
     for lease in held:
         gone += _extend(core, worker, lease, now)
     return gone
+
+
+def is_silent(core: Core, worker_id: WorkerId) -> bool:
+    """Say whether a worker gets nothing, until it has said what it holds."""
+    worker = core.workers.get(worker_id)
+    return worker is not None and worker.lost_at is None and not worker.told
 
 
 def release(core: Core, worker_id: WorkerId, held: Iterable[Held]) -> None:
@@ -223,6 +230,8 @@ def _expire(core: Core, lease: Lease, done: Tick, now: float) -> None:
     """End a lease without a report: its tasks are suspects, and one that had its worker to itself is charged."""
     charged, singly = lease.token in core.isolated, lease.granted == 1
     core.drop_lease(lease)
+    if worker := core.workers.get(lease.worker):
+        worker.told = False  # what it still runs it may take up again
     job = core.jobs[lease.job]
     done.freed = True
     for run in lease.runs.runs():

@@ -27,6 +27,7 @@ from taskgrid.transport.manager import GridManager
 from taskgrid.transport.protocol import (
     Bundle,
     EnlistRequest,
+    ExtendRequest,
     LeaseRequest,
     Offer,
     Report,
@@ -54,8 +55,8 @@ class Bench:
         self.reporter = manager["report"].get_result_queue()
         self.me = WorkerId(new_id())
         self.jobs: list[JobNumber] = []
-        control = stack.enter_context(GridManager([programs.server], key)).get_control()
-        control.enlist(
+        direct = stack.enter_context(GridManager([programs.server], key))
+        direct.get_control().enlist(
             EnlistRequest(
                 worker=self.me,
                 name="bench",
@@ -67,6 +68,7 @@ class Bench:
                 offers=(Offer(function=FUNCTION),),
             )
         )
+        direct.get_task_queue().extend(ExtendRequest(worker=self.me))
 
     def round(self, value: bytes) -> None:
         """Submit a job of one task, take it, and report its value."""

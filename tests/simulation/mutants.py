@@ -194,6 +194,14 @@ def _never(*_: Any, **__: Any) -> None:
     """Do nothing."""
 
 
+def _enlist_as_if_it_held_nothing(core: Any, worker: Any) -> None:
+    _enlist(core, worker)
+    worker.told = True
+
+
+_enlist = workers.enlist
+
+
 def _yes(*_: Any, **__: Any) -> bool:
     return True
 
@@ -226,6 +234,9 @@ MUTANTS: dict[str, Mutant] = {
         workers, "_suspect", _suspect_by_mere_presence, DEADLY
     ),
     "a worker that has a task to itself gets others": Mutant(isolation, "gets_nothing", _no, DEADLY),
+    "a worker gets tasks before it has said what it holds": Mutant(
+        workers, "enlist", _enlist_as_if_it_held_nothing, first=23_784, within=1
+    ),
     "losses are forgotten with the master": Mutant(lease, "_leased", _leased_without_tries, first=14),
     "a job that goes on after its end is not counted": Mutant(
         state.Core, "settle", _settle_without_counting, BROUGHT_BACK

@@ -16,12 +16,13 @@ import pytest
 from . import leanings
 from .mutants import MUTANTS
 from .story import explain, failures, judge
+from .world import Leaning
 
 _BLOCK = 10
 _SEEDS = 10_000 if os.environ.get("TASKGRID_FAULTS") == "long" else 200
 _FIRST = int(os.environ.get("TASKGRID_SEED", "0"))
 
-REGRESSIONS = {
+REGRESSIONS: dict[str, tuple[int, Leaning | None]] = {
     "a task that runs alone went elsewhere at the end of the grace": (3, leanings.OUT_OF_TOUCH),
     "chunks after the repeat of one whose job was sealed were dropped": (24, leanings.AWAY),
     "an outcome whose lease was lost could not be replayed": (3, leanings.FAILING_UNSYNCED),
@@ -29,6 +30,7 @@ REGRESSIONS = {
     "a task brought back beyond the mark went out unrecorded after a restart": (106, leanings.LATE),
     "a value was taken for a task of another job, which had its number": (115, leanings.FAILING_UNSYNCED),
     "an outcome was given twice after a cursor was set back": (1, leanings.UNSYNCED),
+    "a worker got a task that is to be alone there before it had said what it held": (23_784, None),
 }
 """Worlds that once showed something wrong in the grid."""
 

@@ -63,13 +63,17 @@ class Scene:
             assert job is not None
             checkpoint.restore(self.core, job, self.now)
 
-    def worker(self, name: str, *, host: str = "", slots: int = 1, function: str = "m:f") -> WorkerId:
-        """Enlist a worker with one connection."""
+    def worker(
+        self, name: str, *, host: str = "", slots: int = 1, function: str = "m:f", told: bool = True
+    ) -> WorkerId:
+        """Enlist a worker with one connection, which says that it holds nothing unless `told` is false."""
         identity = WorkerId(name)
         offers = {function: CodeVersion()}
         new = Worker(identity, name, host or name, 1, slots, "0", "3", offers, since=self.now, seen_at=self.now)
         workers.enlist(self.core, new)
         workers.connected(self.core, identity)
+        if told:
+            self.beat(identity)
         return identity
 
     def job(self, tasks: int, *, seal: bool = True, key: str | None = None, owner: str = "", **options: Any) -> Job:

@@ -123,6 +123,7 @@ class World:
             Worker(worker, worker, host, 1, 2, "0", "3", {"m:f": CodeVersion()}, since=self.now, seen_at=self.now),
         )
         workers.connected(self.core, worker)
+        workers.extend(self.core, worker, (), self.now)
 
     def submit(self, job: Job | None, count: int, *, seal: bool, options: TaskOptions) -> None:
         identity = job.id if job else JobId(new_id())

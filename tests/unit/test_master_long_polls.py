@@ -25,6 +25,7 @@ from taskgrid.transport.protocol import (
     Cursor,
     Deferred,
     EnlistRequest,
+    ExtendRequest,
     FetchReply,
     FetchRequest,
     LeaseReply,
@@ -54,11 +55,16 @@ class Master:
         self.service = MasterService(self.engine, MasterSettings())
         self.peer = Peer("here:1", frozenset(), 1)
 
-    def enlist(self) -> None:
+    def enlist(self, *, told: bool = True) -> None:
         request = EnlistRequest(
             worker=_WORKER, name="w", host="h", pid=1, slots=1, version="0", python="3", offers=(Offer(function="m:f"),)
         )
         self.service.enlist(self.peer, request, ())
+        if told:
+            self.beat()
+
+    def beat(self) -> None:
+        self.service.extend(self.peer, ExtendRequest(worker=_WORKER), ())
 
     def submit(self, *payloads: bytes, function: str = "m:f") -> JobId:
         identity = JobId(new_id())
@@ -238,6 +244,20 @@ def test_a_standing_fetch_ends_when_its_time_is_up(master: Master) -> None:
     master.clock.advance(21.0)
     master.engine.attend()
     assert told == [(1, True), (1, False)]
+
+
+def test_who_asked_before_it_said_what_it_holds_gets_work_when_it_has(master: Master) -> None:
+    """Its request came over again to a new master, in between."""
+    master.enlist(told=False)
+    master.submit(b"[1]")
+    poll = master.poll_for_work()
+    master.engine.attend()
+    assert poll.outcome is None
+    master.beat()
+    master.engine.attend()
+    reply, _ = answered(poll)
+    assert isinstance(reply, LeaseReply)
+    assert len(reply.bundles) == 1
 
 
 def test_all_long_polls_end_when_the_master_is_about_to_leave(master: Master) -> None:

@@ -25,6 +25,7 @@ def enlist(scene: Scene, name: str, **places: str) -> WorkerId:
     )
     workers.enlist(scene.core, new)
     workers.connected(scene.core, identity)
+    scene.beat(identity)
     return identity
 
 
@@ -98,6 +99,7 @@ def test_a_worker_that_is_too_old_to_be_asked_is_taken_to_see_everything() -> No
     )
     workers.enlist(scene.core, old)
     assert asked(scene, old.id, again=True) == ()
+    scene.beat(old.id)
     assert scene.lease(old.id)
 
 

@@ -254,6 +254,50 @@ def test_isolation_survives_a_restart_and_a_checkpoint() -> None:
     assert _lost(job) == [1, 0]
 
 
+def test_a_worker_gets_nothing_before_it_has_said_what_it_holds() -> None:
+    """After a restart nobody knows that it has a task to itself: whatever it got would be there, too."""
+    scene = Scene()
+    job, worker, grant = _isolated(scene, "w")
+    scene.restart()
+    scene.job(1)
+    scene.worker("w", slots=2, told=False)
+    assert workers.is_silent(scene.core, worker)
+    assert scene.lease(worker, 2) == []
+    assert scene.beat(worker, grant, runs=grant.runs) == []
+    assert not workers.is_silent(scene.core, worker)
+    assert scene.lease(worker, 2) == [], "it still has a task to itself"
+    scene.report(worker, grant, runs=grant.runs)
+    assert scene.lease(worker, 2)
+    _lose(scene, worker)
+    assert _lost(scene.again(job)) == [0, 0]
+
+
+def test_a_worker_whose_lease_ran_out_says_what_it_holds_before_it_gets_more() -> None:
+    """It may still run that task, and take it up again with its next beat."""
+    scene = Scene()
+    job, worker, grant = _isolated(scene, "w")
+    scene.job(1)
+    scene.now += scene.limits.lease - 1.0
+    assert scene.lease(worker) == [], "its requests come through, its beats do not"
+    scene.tick(2.0)
+    assert states(job) == ["queued", "queued"]
+    assert scene.lease(worker) == []
+    assert scene.beat(worker, grant, runs=((0, 1),)) == []
+    assert scene.lease(worker) == []
+    assert states(job) == ["leased", "queued"]
+
+
+def test_a_worker_that_was_lost_says_again_what_it_holds() -> None:
+    """One that only tells of new offers has not to."""
+    scene = Scene()
+    worker = scene.worker("w")
+    scene.worker("w", told=False)
+    assert not workers.is_silent(scene.core, worker)
+    _lose(scene, worker, worker)
+    scene.worker("w", told=False)
+    assert workers.is_silent(scene.core, worker)
+
+
 def test_what_is_taken_up_among_others_is_not_charged() -> None:
     """Out of touch twice, with all it holds: its tasks are said to be isolated now, and none is."""
     scene = Scene()
