@@ -40,7 +40,7 @@ class Suspension:
         at, kind, *facts = event
         match kind:
             case "asked":
-                self._asked(at, facts[0])
+                self._asked(facts[0])
             case "answered":
                 message, reply, _, asked_at = facts
                 self._answered(message, reply, asked_at)
@@ -72,7 +72,7 @@ class Suspension:
             ):
                 known.clear()
 
-    def _asked(self, at: float, message: Message) -> None:
+    def _asked(self, message: Message) -> None:
         _, connection, verb, request, _ = message
         worker = getattr(request, "worker", None)
         if worker is None or connection in self._hung_up:
@@ -84,17 +84,19 @@ class Suspension:
         elif worker in self._enlisted and verb != "report":  # refused unheard while the disk is full
             self._connections.setdefault(worker, set()).add(connection)
             self._gone.pop(worker, None)
-        if verb == "extend":
-            for lease in request.leases:
-                self._heard[lease.token] = at
-                self._holder[lease.token] = worker
 
     def _answered(self, message: Message, reply: Any, asked_at: float) -> None:
-        if message.verb == "lease" and reply is not None:
+        if reply is None:
+            return
+        if message.verb == "lease":
             for bundle in reply.bundles:
                 # Of a request that was repeated, the last may be answered first.
                 self._granted[bundle.token] = min(asked_at, self._granted.get(bundle.token, asked_at))
                 self._holder[bundle.token] = message.request.worker
+        if message.verb == "extend" and reply.known:  # a stranger's leases do not go on: it enlists first
+            for lease in message.request.leases:
+                self._heard[lease.token] = asked_at
+                self._holder[lease.token] = message.request.worker
 
     def _lost(self, at: float, connection: int) -> None:
         self._hung_up.add(connection)

@@ -34,6 +34,11 @@ REGRESSIONS: dict[str, tuple[int, Leaning | None]] = {
 }
 """Worlds that once showed something wrong in the grid."""
 
+MISJUDGED: dict[str, tuple[int, Leaning | None]] = {
+    "the beat of a worker that was lost was taken for a renewal of its leases": (29_551, None),
+}
+"""Worlds in which the checker once saw something wrong that was right."""
+
 
 @pytest.mark.parametrize("first", range(_FIRST, _FIRST + _SEEDS, _BLOCK))
 def test_no_seed_breaks_a_promise(first: int) -> None:
@@ -46,6 +51,14 @@ def test_no_seed_breaks_a_promise(first: int) -> None:
 def test_no_old_trouble_comes_back(trouble: str) -> None:
     """A world that once failed stays mended."""
     seed, leaning = REGRESSIONS[trouble]
+    world, found = judge(seed, leaning)
+    assert not found, explain(seed, world, found)
+
+
+@pytest.mark.parametrize("doubt", MISJUDGED)
+def test_the_checker_finds_no_fault_where_none_is(doubt: str) -> None:
+    """What a promise allows is not held against the grid."""
+    seed, leaning = MISJUDGED[doubt]
     world, found = judge(seed, leaning)
     assert not found, explain(seed, world, found)
 
