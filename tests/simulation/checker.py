@@ -9,6 +9,7 @@ promised after the point it goes back to, and nothing else.
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -52,6 +53,8 @@ class Checker:
         self.record = Record()
         self._plans = plans
         self._log: list[Any] = []
+        self._complete_at: dict[int, float] = {}
+        """When a job was complete last, that went on after its end."""
         self._accepted: dict[str, tuple[str, int]] = {}
         self._granted: dict[tuple[int, int], Token] = {}
         self._tokens: dict[tuple[int, int], set[Token]] = {}
@@ -92,6 +95,8 @@ class Checker:
     def _apply(self, entry: Any) -> None:
         if isinstance(entry, Append):
             for group in entry.groups:
+                if group.job in self.record.jobs and self.record.jobs[group.job].ended:
+                    self._complete_at[group.job] = self._at
                 self.record.add(group)
                 self._company.hear(group.records)
         elif isinstance(entry, Forget):
@@ -131,7 +136,11 @@ class Checker:
     # ------------------------------------------------------------ what leaves the master
 
     def _on_answered(self, message: Message, reply: Any, parts: Any, asked_at: float) -> None:
-        if reply is not None and (method := getattr(self, f"_answered_{message.verb}", None)):
+        if reply is None:
+            return
+        if message.verb == "fetch":
+            self._fetched(message.request, reply, parts, asked_at)
+        elif method := getattr(self, f"_answered_{message.verb}", None):
             method(message.request, reply, parts)
 
     def _answered_submit(self, request: Any, reply: Any, parts: Any) -> None:
@@ -167,12 +176,13 @@ class Checker:
         self._granted[job.number, index] = max(token, before or token)
         self._tokens.setdefault((job.number, index), set()).add(token)
 
-    def _answered_fetch(self, request: Any, reply: Any, parts: Any) -> None:
+    def _fetched(self, request: Any, reply: Any, parts: Any, asked_at: float) -> None:
         job = self.record.by_id.get(request.job)
         if job is None:
             self._find(f"job {request.job} was shown before it was committed")
             return
-        if reply.complete and not job.ended:
+        # A retry may be committed while outcomes are read: what is told was so at some instant since it was asked.
+        if reply.complete and not job.ended and self._complete_at.get(job.number, -math.inf) < asked_at:
             self._find(f"job {job.number} was called complete before it was")
         if reply.sequence > job.sequence:
             self._find(f"job {job.number}: {reply.sequence} rows were told of, there are {job.sequence}")
