@@ -57,9 +57,7 @@ class Checker:
         """When a job was complete last, that went on after its end."""
         self._accepted: dict[str, tuple[str, int]] = {}
         self._granted: dict[tuple[int, int], Token] = {}
-        self._tokens: dict[tuple[int, int], set[Token]] = {}
         self._expired: Counter[Token] = Counter()
-        self._starts = 0
         self._began: Counter[tuple[int, int]] = Counter()
         self._given: dict[tuple[str, str], Counter[int]] = {}
         self._rolled_back = False
@@ -174,7 +172,6 @@ class Checker:
         if before and before != token and (task.floor is None or task.floor < token):
             self._find(f"task {job.number}.{index} was leased again under {token}, which is not committed")
         self._granted[job.number, index] = max(token, before or token)
-        self._tokens.setdefault((job.number, index), set()).add(token)
 
     def _fetched(self, request: Any, reply: Any, parts: Any, asked_at: float) -> None:
         job = self.record.by_id.get(request.job)
@@ -229,7 +226,8 @@ class Checker:
             self._accepted[identity] = (name, max(before, min(at, len(job.tasks)) if job and self._rolled_back else at))
 
     def _on_start(self, name: str) -> None:
-        self._starts += name == "master"
+        if name == "master":
+            self.record.doubt()
         self._given[name, "arrival"] = Counter()
         self._given[name, "index"] = Counter()
 
@@ -297,7 +295,7 @@ class Checker:
         began = self._began[job.number, index]
         if nature in {"deadly", "disaster"} and began > _MOST_DEATHS * (1 + task.openings) and not self._rolled_back:
             self._find(f"task {job.number}.{index} took its host with it {began} times")
-        if ended == "lost-worker" and self._may_be_charged(job, index, task):
+        if ended == "lost-worker" and self._may_be_charged(task):
             return
         if ended not in expected | {"cancelled"}:
             self._find(f"task {job.number}.{index}, which is {nature}, ended as {ended}")
@@ -305,17 +303,11 @@ class Checker:
         if counted is not None and task.again.count(ended) != counted - 1:
             self._find(f"task {job.number}.{index} failed at attempt {task.again.count(ended) + 1} of {counted}")
 
-    def _may_be_charged(self, job: JobRecord, index: int, task: Task) -> bool:
-        """Say whether a task may have failed for the loss of its workers: it had each of them to itself."""
-        if self._rolled_back:
-            return True
-        return task.isolations >= _LOST_WORKERS and self._losses(job, index, task) >= _LOST_WORKERS
-
-    def _losses(self, job: JobRecord, index: int, task: Task) -> int:
-        """Return how often its worker was lost, at most: by what was seen to expire, or by leases that came to nothing.
+    def _may_be_charged(self, task: Task) -> bool:
+        """Say whether a task may have failed for the loss of its workers: it had them to itself so often.
 
         One lease may count twice: a worker that was out of touch takes it up again, and is lost with it.
-        What was in doubt after a start may count without having expired.
+        What was in doubt after a start may count without having been seen to expire.
         """
-        expired = sum(self._expired[token] for token in self._tokens.get((job.number, index), ()))
-        return max(task.leases + 1, expired + self._starts)
+        lost = sum(self._expired[token] for token in task.isolated) + task.doubts
+        return self._rolled_back or lost >= _LOST_WORKERS

@@ -30,10 +30,10 @@ class Task:
     lines: list[bytes | None] = field(default_factory=list)
     reported: set[Token] = field(default_factory=set)
     openings: int = 0
-    leases: int = 0
-    """Later leases, as recorded: their answers may never have left."""
-    isolations: int = 0
-    """Of these, how many in isolation, in this opening."""
+    isolated: list[Token] = field(default_factory=list)
+    """Its leases in isolation, in this opening; the answer may never have left."""
+    doubts: int = 0
+    """Starts of a master that found it in such a lease."""
     again: list[str] = field(default_factory=list)
     """Causes of the attempts of this opening that left it another one."""
 
@@ -88,6 +88,12 @@ class Record:
         for row in group.outcomes:
             self._outcomes(job, row)
 
+    def doubt(self) -> None:
+        """Hear that a master starts: it knows of no lease but those that its records tell of."""
+        for job in self.jobs.values():
+            for task in job.tasks:
+                task.doubts += not task.state and bool(task.isolated) and task.floor == task.isolated[-1]
+
     def forget(self, number: int) -> None:
         """Drop a job."""
         job = self.jobs.pop(number, None)
@@ -128,8 +134,7 @@ class Record:
             if task.floor and record.token < task.floor:
                 self._find(job, f"task {index} was leased under {record.token}, below {task.floor}")
             task.floor = record.token
-            task.leases += 1
-            task.isolations += record.isolated
+            task.isolated += [record.token] if record.isolated else []
 
     def _reported(self, job: JobRecord, record: Any, group: Group) -> None:
         failed = {index for index, _ in job.within(record.failed)}
@@ -160,7 +165,7 @@ class Record:
         for index, task in job.within(record.runs):
             if task.state not in {"failed", "cancelled"}:
                 self._find(job, f"task {index} was retried, but it had not failed")
-            task.state, task.floor, task.again, task.isolations = "", record.floor, [], 0
+            task.state, task.floor, task.again, task.isolated, task.doubts = "", record.floor, [], [], 0
             task.openings += 1
 
     def _end(self, job: JobRecord, index: int, state: str) -> None:
