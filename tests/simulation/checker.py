@@ -12,6 +12,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from taskgrid.journal.writer import Append, Forget
@@ -111,11 +112,11 @@ class Checker:
         if log == tuple(self._log):
             return  # nothing was lost
         self._rolled_back = True
-        self._log, self.record = [], Record()
+        before, self._log, self.record = self.record, [], Record()
         for entry in log:
             self._on_durable(entry)
         self._granted.clear()
-        self._alone.turn()
+        self._alone.turn(partial(_still_knows, before, self.record))
         kept = {identity: (self.record.by_id.get(identity), said) for identity, said in self._accepted.items()}
         self._accepted = {
             identity: (name, min(at, len(job.tasks))) for identity, (job, (name, at)) in kept.items() if job
@@ -172,6 +173,7 @@ class Checker:
         if before and before != token and (task.floor is None or task.floor < token):
             self._find(f"task {job.number}.{index} was leased again under {token}, which is not committed")
         self._granted[job.number, index] = max(token, before or token)
+        self._alone.grant(job.number, index, token)
 
     def _fetched(self, request: Any, reply: Any, parts: Any, asked_at: float) -> None:
         job = self.record.by_id.get(request.job)
@@ -311,3 +313,13 @@ class Checker:
         """
         lost = sum(self._expired[token] for token in task.isolated) + task.doubts
         return self._rolled_back or lost >= _LOST_WORKERS
+
+
+def _still_knows(before: Record, after: Record, number: int, index: int, token: Token) -> bool:
+    """Say whether a rollback left a lease: its record, or the mark that stands for the first of a task."""
+    then, now = before.jobs.get(number), after.jobs.get(number)
+    if then is None or now is None or then.spec.id != now.spec.id or index >= len(now.tasks):
+        return False
+    if token in then.tasks[index].leased:
+        return token in now.tasks[index].leased
+    return index < now.mark

@@ -30,6 +30,8 @@ class Task:
     lines: list[bytes | None] = field(default_factory=list)
     reported: set[Token] = field(default_factory=set)
     openings: int = 0
+    leased: set[Token] = field(default_factory=set)
+    """Its later leases."""
     isolated: list[Token] = field(default_factory=list)
     """Its leases in isolation, in this opening; the answer may never have left."""
     doubts: int = 0
@@ -134,6 +136,7 @@ class Record:
             if task.floor and record.token < task.floor:
                 self._find(job, f"task {index} was leased under {record.token}, below {task.floor}")
             task.floor = record.token
+            task.leased.add(record.token)
             task.isolated += [record.token] if record.isolated else []
 
     def _reported(self, job: JobRecord, record: Any, group: Group) -> None:
