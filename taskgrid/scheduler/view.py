@@ -9,8 +9,12 @@ from taskgrid.scheduler.state import Core, Job, Worker
 
 
 def is_complete(job: Job) -> bool:
-    """Say whether the job has ended, and every outcome of it is committed."""
-    return job.committed_ended and job.committed_sequence == job.next_sequence - 1
+    """Say whether the job has ended, and every outcome of it is committed.
+
+    It has not once a task is brought back, committed or not: who reads by index would stop there, and be told
+    that there is no more.
+    """
+    return job.ended and job.committed_ended and job.committed_sequence == job.next_sequence - 1
 
 
 def job_view(job: Job) -> JobView:

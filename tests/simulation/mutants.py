@@ -190,6 +190,10 @@ def _sealed_is_enough(self: Any, proxy: Any, chunk: Any, *, seal: bool = False) 
 _send = upload.Upload.send
 
 
+def _complete_as_committed(job: Any) -> Any:
+    return job.committed_ended and job.committed_sequence == job.next_sequence - 1
+
+
 def _never(*_: Any, **__: Any) -> None:
     """Do nothing."""
 
@@ -222,6 +226,9 @@ MUTANTS: dict[str, Mutant] = {
     "leases expire while the master is suspended": Mutant(workers, "_extend_all", _never, SUSPENDED, first=3),
     "a cursor beyond the end is answered with silence": Mutant(
         results.ResultQueue, "_position", _position_as_asked, UNSYNCED, first=5
+    ),
+    "a job is called complete while a retry of it is on its way": Mutant(
+        results, "is_complete", _complete_as_committed, first=35_681, within=1
     ),
     "a later lease sets no floor": Mutant(apply, "_lease", _lease_without_floor, first=14),
     "floors are not restored on replay": Mutant(checkpoint, "restore", _restore_without_floors, first=9),

@@ -15,7 +15,7 @@ from taskgrid.master.engine import Engine
 from taskgrid.master.polls import LongPoll
 from taskgrid.master.service import MasterService
 from taskgrid.model import JobId, JobNumber, JobSpec, Run, WorkerId, new_id
-from taskgrid.scheduler import workers
+from taskgrid.scheduler import control, workers
 from taskgrid.scheduler.limits import Limits
 from taskgrid.settings import MasterSettings
 from taskgrid.transport.protocol import (
@@ -371,6 +371,24 @@ def test_a_cursor_of_two_starts_ago_resumes_at_the_beginning(durability: Durabil
         master = Master(after=master.journal, durability=durability)
     assert len(master.fetch(job, seen)[0].rows) == 1, "it is given again, not skipped"
     master.journal.close()
+
+
+@pytest.mark.parametrize("order", Order)
+def test_a_job_is_not_called_complete_once_a_retry_is_decided(master: Master, order: Order) -> None:
+    """By index a fetch ends at the retried task: called complete then, the tasks after it would never be given."""
+    job = master.submit(b"[1]", b"[2]")
+    master.service.cancel(master.peer, SelectRequest(selectors=(Selector(job=job),)), ())
+    before, _ = master.fetch(job, Cursor(), order)
+    assert before.complete
+    with master.engine.lock:
+        change = control.retry(master.engine.core, master.engine.core.by_id[job], ((0, 1),), master.clock.now())
+    during, _ = master.fetch(job, Cursor(), order)
+    assert not during.complete
+    with master.engine.lock:
+        master.engine.append(change)
+    master.journal.flush()
+    after, _ = master.fetch(job, Cursor(), order)
+    assert not after.complete
 
 
 def test_a_retried_task_is_waited_for_and_not_given_as_it_was(master: Master) -> None:
