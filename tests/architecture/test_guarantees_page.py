@@ -21,6 +21,8 @@ PROMISES_NOTHING = (
     "**Honest results**",
     "**A sandbox.** An offered function",
     "`taskgrid.logs` reads any file",
+    "**One attempt at a time of what is cancelled",
+    "Who retries it before that",
     "`taskgrid master --durability",
     "nothing; for tests",
     "The promise of `power` is as good",
