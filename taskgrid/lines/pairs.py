@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 _SAMPLE: Final = 64 << 10
 _DENSE: Final = 64
@@ -35,19 +36,21 @@ class Text:
         numbers = np.frombuffer(block, np.uint16, len(block) // 2)
         possible = numbers == self._first
         possible |= numbers == self._second
-        dense = np.count_nonzero(possible) * _DENSE > len(block)
-        return _one_by_one(block, self._text) if dense else self._confirmed(block, possible.tobytes())
+        if np.count_nonzero(possible) * _DENSE > len(block):
+            return _one_by_one(block, self._text)
+        return iter(self._confirmed(block, np.flatnonzero(possible)))
 
-    def _confirmed(self, block: bytes, possible: bytes) -> Iterator[int]:
-        text, at = self._text, self._at
-        place = possible.find(1)
-        while place >= 0:
-            begin = 2 * place - at
-            if begin > 0 and block.startswith(text, begin - 1):
-                yield begin - 1
-            if begin >= 0 and block.startswith(text, begin):
-                yield begin
-            place = possible.find(1, place + 1)
+    def _confirmed(self, block: bytes, possible: NDArray[np.intp]) -> list[int]:
+        """Return the places of the text, given where one of its pairs is."""
+        data = np.frombuffer(block, np.uint8)
+        begins = 2 * possible - self._at
+        begins = np.concatenate((begins - 1, begins))
+        begins = begins[(begins >= 0) & (begins <= len(block) - len(self._text))]
+        for number, byte in enumerate(self._text):
+            begins = begins[data[begins + number] == byte]
+        begins.sort()
+        places: list[int] = begins.tolist()
+        return places
 
 
 def _one_by_one(block: bytes, text: bytes) -> Iterator[int]:
