@@ -60,12 +60,10 @@ class Read(NamedTuple):
         return sum(part.good for part in self.parts)
 
 
-class Columns:
-    """Counts of the values of each column, as the log has them."""
+class ColumnCounts:
+    """Counts of the values of each column, as the log has them; what counts a format's lines adds to them."""
 
-    def __init__(self, *, host: bool = False) -> None:
-        """`host`: the virtual host stands before the client."""
-        self._host = host
+    def __init__(self) -> None:
         self.lines = 0
         self.good = 0
         self.size = 0
@@ -76,6 +74,19 @@ class Columns:
         self.referrers: Counter[bytes] = Counter()
         self.agents: Counter[bytes] = Counter()
         self.errors: Counter[bytes] = Counter()
+
+    def add(self, block: bytes) -> None:
+        """Count a block of whole lines, the last one's newline included."""
+        raise NotImplementedError
+
+
+class Columns(ColumnCounts):
+    """Counts the columns of access log lines."""
+
+    def __init__(self, *, host: bool = False) -> None:
+        """`host`: the virtual host stands before the client."""
+        super().__init__()
+        self._host = host
 
     def add(self, block: bytes) -> None:
         """Count a block of whole lines, the last one's newline included."""

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from taskgrid.lines.columns import Columns
+from taskgrid.lines.columns import ColumnCounts, Columns
 from taskgrid.logs.by_record import RecordColumns
 from taskgrid.logs.fields import text, value_of
 from taskgrid.logs.formats import Access, Format
@@ -40,7 +40,7 @@ def summarised(blocks: Iterable[Block], log: Format, *, files: int = 1) -> Acces
     return _counted(blocks, columns, files)
 
 
-def _counted(blocks: Iterable[Block], columns: Columns | RecordColumns, files: int) -> AccessSummary:
+def _counted(blocks: Iterable[Block], columns: ColumnCounts, files: int) -> AccessSummary:
     missed: Counter[str] = Counter()
     for block in whole_lines(blocks):
         columns.add(block)
@@ -49,7 +49,7 @@ def _counted(blocks: Iterable[Block], columns: Columns | RecordColumns, files: i
     return _summary(columns, missed, files)
 
 
-def _summary(columns: Columns | RecordColumns, missed: Mapping[str, int], files: int) -> AccessSummary:
+def _summary(columns: ColumnCounts, missed: Mapping[str, int], files: int) -> AccessSummary:
     return AccessSummary(
         files=files,
         lines=columns.lines,

@@ -5,10 +5,8 @@ Knows the standard names of fields, and nothing of summaries.
 
 from __future__ import annotations
 
-from collections import Counter
-
 from taskgrid.errors import UsageError
-from taskgrid.lines.columns import ERROR
+from taskgrid.lines.columns import ERROR, ColumnCounts
 from taskgrid.logs.fields import value_of
 from taskgrid.logs.formats import Format, Record, split
 
@@ -18,8 +16,8 @@ _MOST_DIGITS = 20
 """Of a size: a longer number is none."""
 
 
-class RecordColumns:
-    """Counts of the values of each column, as `taskgrid.lines` has them for access logs."""
+class RecordColumns(ColumnCounts):
+    """Counts the columns of lines that are read one by one."""
 
     def __init__(self, log: Format) -> None:
         """Take the lines' format; UsageError if its lines have no status."""
@@ -28,17 +26,8 @@ class RecordColumns:
             raise UsageError(
                 f"{log.name} lines have no status, as a web server's log has: count one of their fields, {fields}"
             )
+        super().__init__()
         self._log = log
-        self.lines = 0
-        self.good = 0
-        self.size = 0
-        self.clients: Counter[bytes] = Counter()
-        self.hits: Counter[bytes] = Counter()
-        self.requests: Counter[bytes] = Counter()
-        self.statuses: Counter[bytes] = Counter()
-        self.referrers: Counter[bytes] = Counter()
-        self.agents: Counter[bytes] = Counter()
-        self.errors: Counter[bytes] = Counter()
 
     def add(self, block: bytes) -> None:
         """Count a block of whole lines."""
