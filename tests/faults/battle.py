@@ -23,6 +23,8 @@ from leaks import Held, back_to, held
 from proof_grid import HERE, LEASE, hire, launch
 from real_programs import Programs, children_of, eventually
 
+from taskgrid import Grid
+
 VICTIMS = ("task", "worker", "master", "client")
 WORKERS = 2
 JOB_KEY = "battle"
@@ -108,10 +110,18 @@ class Battle:
         """End what is left in good order, and see that nothing of it stays."""
         programs = self.programs
         eventually(lambda: not self.fallen & programs.alive().keys(), what="task processes die with their agent")
-        assert [programs.end(worker) for worker in self.workers] == [0] * WORKERS
+        with programs.grid() as grid:  # one that was just started may not hear a signal yet
+            eventually(lambda: self._all_there(grid), what="all workers are there")
+        ended = [programs.end(worker) for worker in self.workers]
+        assert ended == [0] * WORKERS, ended
         back_to(self.idle, self.master.pid)
         assert programs.end(self.master) == 0
         eventually(lambda: not programs.alive(), what="no process is left")
+
+    def _all_there(self, grid: Grid) -> bool:
+        return {worker.pid for worker in self.workers} <= {
+            each.pid for each in grid.control.workers() if each.connected
+        }
 
 
 def start_client(programs: Programs, history: History, tasks: int) -> subprocess.Popen[bytes]:
