@@ -1,4 +1,4 @@
-"""What the house knows of disks: which kind of file system a path is on, how what was written stays, what is bounds.
+"""What the house knows of disks: which kind of file system a path is on, how what was written stays, how far to go.
 
 Knows nothing of what files hold.
 """
@@ -52,15 +52,22 @@ def why_unseen(path: Path | str) -> str:
     """
     try:
         require_within_bounds(Path(path))
-        if not os.path.isdir(path):  # noqa: PTH112  # a path may hold what pathlib refuses
-            os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
-            return ""
-        with os.scandir(path) as entries:
-            return "" if next(entries, None) is not None else "it is empty here"
-    except PermissionError as error:
-        return "" if is_within_bounds(path) and os.access(path, os.X_OK) else error.strerror or str(error)
+        if os.path.isdir(path):  # noqa: PTH112  # a path may hold what pathlib refuses
+            return "" if _holds_something(path) else "it is empty here"
+        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
     except (OSError, ValueError) as error:
         return getattr(error, "strerror", None) or str(error)
+    return ""
+
+
+def _holds_something(folder: Path | str) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is not None
+    except PermissionError:
+        if os.access(folder, os.X_OK):
+            return True  # nobody can tell, and what is in it can be read
+        raise
 
 
 def sync_folder(folder: Path) -> None:

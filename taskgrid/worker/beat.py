@@ -54,7 +54,7 @@ class Orders(Protocol):
         """Hear that jobs wait for code that this worker did not offer."""
 
     def asked_to_look(self, places: Sequence[str]) -> None:
-        """Hear that jobs read folders which this worker has not said it sees."""
+        """Hear which folders waiting jobs read: whether this worker sees them, it says by enlisting."""
 
     def drain(self) -> None:
         """Hear that the master wants this worker to drain."""

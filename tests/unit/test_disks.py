@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from files_scene import slices_of
 
-from taskgrid.disks import is_within_bounds, keep_to, require_within_bounds
+from taskgrid.disks import is_within_bounds, keep_to, require_within_bounds, why_unseen
 from taskgrid.errors import UsageError
 from taskgrid.files import Output, build_index, sees
 from taskgrid.files.looking import list_files
@@ -88,3 +88,22 @@ def test_several_folders_and_none(root: Path) -> None:
     assert is_within_bounds(root.parent / "secret")
     keep_to(())
     assert is_within_bounds("/etc/passwd")
+
+
+def test_a_folder_that_can_be_entered_is_seen_and_a_file_that_can_not_be_read_is_not(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it may be listed says nothing of what is in it; that a file may be run, nothing of reading it."""
+    (root / "log").chmod(0o711)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:  # whoever runs the tests may be refused nothing
+        patched.setattr("os.scandir", refuse)
+        patched.setattr("os.open", refuse)
+        found = why_unseen(root), why_unseen(root / "log")
+        patched.setattr("os.access", lambda *_: False)
+        closed = why_unseen(root)
+    assert found == ("", "Permission denied")
+    assert closed == "Permission denied"

@@ -124,7 +124,7 @@ class ExtendReply(Message):
     drain: bool = False
     recheck: tuple[Recheck, ...] = ()
     look_at: tuple[str, ...] = ()
-    """As in the answer to a lease request, those named before and not yet seen among them."""
+    """As in the answer to a lease request, and some of those named before, seen or not: that may have changed."""
 
 
 class ReleaseRequest(Message):
