@@ -14,6 +14,7 @@ import importlib
 import json
 import os
 import pkgutil
+import signal
 import subprocess
 import sys
 import traceback
@@ -115,25 +116,37 @@ def offers_in_subprocess(
 ) -> list[Offer]:
     """Return what `Offers.of` would offer, without importing user code into this process.
 
-    Raises what it would raise; FunctionRefused too if that takes longer than `within` seconds.
+    Raises what it would raise; FunctionRefused too if that takes longer than `within` seconds, or ends its process.
+    One that is killed is tried once more.
     """
     request = {"modules": list(modules), "paths": [str(path) for path in paths], "main": main and str(main)}
     command = [sys.executable, "-c", "from taskgrid.functions.offers import _answer; _answer()"]
-    try:
-        child = subprocess.run(  # noqa: S603  # this interpreter, and the request goes by stdin
-            command, input=json.dumps(request).encode(), capture_output=True, timeout=within, check=False
-        )
-    except subprocess.TimeoutExpired:
+    child = _imported_apart(command, json.dumps(request).encode(), within)
+    if child is not None and child.returncode == -signal.SIGKILL:  # somebody else's doing: the kernel's, for memory
+        child = _imported_apart(command, json.dumps(request).encode(), within)
+    if child is None:
         raise FunctionRefused(
             f"importing {', '.join(modules)} took longer than {within:g} s",
             hint="Move what runs at import time into functions.",
-        ) from None
+        )
     if child.returncode or not child.stdout:
+        status = child.returncode
+        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
         raise FunctionRefused(
-            f"importing {', '.join(modules)} ended the process with status {child.returncode}",
+            f"importing {', '.join(modules)} went wrong: its process {how}",
             why=child.stderr.decode(errors="replace")[-2000:].strip(),
         )
     return _read_answer(json.loads(child.stdout))
+
+
+def _imported_apart(command: list[str], request: bytes, within: float) -> subprocess.CompletedProcess[bytes] | None:
+    """Ask a process of its own; None if it takes longer."""
+    try:
+        return subprocess.run(  # noqa: S603  # this interpreter, and the request goes by stdin
+            command, input=request, capture_output=True, timeout=within, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def _read_answer(answer: dict[str, Any]) -> list[Offer]:

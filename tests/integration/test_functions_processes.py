@@ -78,6 +78,23 @@ def test_the_agent_learns_why_a_module_can_not_be_offered(tmp_path: Path, text: 
         offers_in_subprocess(["broken_module"], [tmp_path])
 
 
+@pytest.mark.parametrize("always", [False, True])
+def test_an_import_that_is_killed_is_tried_once_more(tmp_path: Path, always: bool) -> None:
+    """The kernel may kill it for memory, whoever's that was: a worker starts all the same; if not, it says why."""
+    (tmp_path / "killed_module.py").write_text(
+        "import os, pathlib, signal\n"
+        f"seen = pathlib.Path({str(tmp_path / 'seen')!r})\n"
+        f"if {always} or not seen.exists():\n    seen.touch(); os.kill(os.getpid(), signal.SIGKILL)\n"
+        "def run(): pass\n"
+    )
+    if always:
+        with pytest.raises(FunctionRefused, match="killed by signal 9"):
+            offers_in_subprocess(["killed_module"], [tmp_path])
+    else:
+        ((name, _, _),) = offers_in_subprocess(["killed_module"], [tmp_path])
+        assert name == "killed_module:run"
+
+
 def test_an_import_without_end_is_ended(tmp_path: Path) -> None:
     """A worker does not hang at start."""
     (tmp_path / "endless_module.py").write_text("import threading; threading.Event().wait()")
