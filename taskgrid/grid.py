@@ -13,7 +13,7 @@ from taskgrid import client
 if TYPE_CHECKING:
     from taskgrid.files.planning import FilePath
     from taskgrid.files.run import Run
-    from taskgrid.files.wish import Merge
+    from taskgrid.functions.reduction import Merge
 
 
 class Grid(client.Grid):

@@ -14,12 +14,13 @@ import typer
 from taskgrid.cli import pages
 from taskgrid.cli.groups import grouped
 from taskgrid.cli.options import At, ModulePath
-from taskgrid.cli.running import Function, MaxAttempts, MemoryLimit, Priority, TimeLimit
+from taskgrid.cli.running import Function, MaxAttempts, MemoryLimit, Priority, Reduction, TimeLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from taskgrid.files.wish import Merge, Settled
+    from taskgrid.files.wish import Settled
+    from taskgrid.functions.reduction import Merge
 
 Patterns = Annotated[
     list[str],
@@ -30,10 +31,6 @@ Given = Annotated[
     typer.Option("--arg", metavar="NAME=VALUE", help="A value for a parameter of the function; repeatable."),
 ]
 Split = Annotated[str, typer.Option("--split", metavar="SIZE", help="Most stored bytes of a slice, auto or none.")]
-Reduce = Annotated[
-    str | None,
-    typer.Option("--reduce", metavar="MODULE:FUNCTION", help="Merge values by a function of a list, or by `merge`."),
-]
 OutPlace = Annotated[
     str | None,  # a path would lose the slash by which a folder is told from a file
     typer.Option("--out", metavar="DIR|FILE", help="A folder for an output per input, or a file for all results."),
@@ -75,7 +72,7 @@ class How(NamedTuple):
 
     arg: Given = None
     split: Split = "auto"
-    reduce: Reduce = None
+    reduce: Reduction = None
     out: OutPlace = None
     suffix: Suffix = None
     ledger: LedgerFile = None

@@ -30,6 +30,7 @@ from taskgrid.settings import how_to_raise
 from taskgrid.transport.protocol import Selector
 
 if TYPE_CHECKING:
+    from taskgrid.cli.merged import Merged
     from taskgrid.client.link import Link
     from taskgrid.model import JobSpec, JobView
     from taskgrid.settings import GridSettings
@@ -99,6 +100,7 @@ class Mapping:
         self._link = link
         self._settings = settings
         self._show = show
+        self._merged = _merged(spec)
         self._control = Control(link.control)
         self._watcher = Watcher(link)
         self._upload = Upload(spec)
@@ -152,6 +154,9 @@ class Mapping:
         if self._upload.number is None:
             return
         self._watcher.watch(self._upload.job)
+        if self._merged is not None:
+            self._merged.write(self._link, self._upload.job, self._upload.number, self._show.out)
+            return
         reader = Reader(self._link, self._upload.job, self._upload.number)
         with writing(self._show.out) as target:
             shared = self._show.out is None and sys.stdout.isatty()
@@ -181,3 +186,12 @@ class Mapping:
 
     def _selector(self) -> Selector:
         return Selector(job=self._upload.job)
+
+
+def _merged(spec: JobSpec) -> Merged | None:
+    """Import what merges a job's values before anything is sent; None if nothing does."""
+    if spec.reduce is None:
+        return None
+    from taskgrid.cli.merged import Merged
+
+    return Merged(spec.function, spec.reduce.how)

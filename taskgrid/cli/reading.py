@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from taskgrid.cli.outcomes import Outcomes
     from taskgrid.cli.reader import Reader
+    from taskgrid.client.link import Link
     from taskgrid.model import Failure, JobView, Run
 
 
@@ -45,7 +46,9 @@ def results(
         view = door.one_job(control, named, everyone=everyone)
         reader = Reader(link, JobId(view.id), view.number)
         found = _outcomes(reader, view, named.runs, wait=wait)
-        if failed:
+        if view.reduce and not failed:
+            _print_merged(link, view, named.runs, out, wait=wait)
+        elif failed:
             _print_failures(reader, found, view, output)
         else:
             _print_results(reader, found, out, values=values)
@@ -81,6 +84,20 @@ def _print_results(reader: Reader, found: Iterator[Outcomes], out: Path | None, 
             lines = as_values(outcomes) if values else as_objects(outcomes, reader.payloads(outcomes.run))
             target.write(b"\n".join(lines) + b"\n")
         target.flush()
+
+
+def _print_merged(link: Link, view: JobView, runs: Sequence[Run], out: Path | None, *, wait: bool) -> None:
+    from taskgrid.cli.merged import Merged
+    from taskgrid.errors import UsageError
+    from taskgrid.model import JobId
+
+    if runs:
+        raise UsageError(
+            f"job {view.number} merges its values, so its tasks have no results of their own",
+            hint=f"taskgrid results {view.number}",
+        )
+    merged = Merged(view.function, view.reduce)
+    merged.write(link, JobId(view.id), view.number, out, so_far=not (view.complete or wait))
 
 
 def _print_failures(reader: Reader, found: Iterator[Outcomes], view: JobView, output: Format) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from taskgrid.cli.mapping import Sending
     from taskgrid.client.link import Link
     from taskgrid.client.upload import Upload
-    from taskgrid.model import JobSpec, TaskOptions
+    from taskgrid.model import JobSpec, Reduce, TaskOptions
     from taskgrid.settings import GridSettings
 
 Function = Annotated[str, typer.Argument(metavar="MODULE:FUNCTION", help="What to run; a worker must offer it.")]
@@ -38,6 +38,10 @@ MemoryLimit = Annotated[
 MaxAttempts = Annotated[
     int | None, typer.Option("--max-attempts", min=1, help="How often an attempt may end in an exception. [default: 1]")
 ]
+Reduction = Annotated[
+    str | None,
+    typer.Option("--reduce", metavar="MODULE:FUNCTION", help="Merge values by a function of a list, or by `merge`."),
+]
 Priority = Annotated[int | None, typer.Option("--priority", min=-100, max=100, help="Higher goes first. [default: 0]")]
 
 
@@ -50,6 +54,7 @@ class Wish(NamedTuple):
     memory_limit: MemoryLimit = None
     max_attempts: MaxAttempts = None
     priority: Priority = None
+    reduce: Reduction = None
 
 
 @grouped
@@ -63,7 +68,7 @@ def map_(
     at: At,
     wish: Wish,
 ) -> None:
-    """Run a function over items and print one line of JSON per item, in order. Ctrl-C cancels."""
+    """Run a function over items and print one line of JSON per item, in order, or one for all. Ctrl-C cancels."""
     from taskgrid.cli import door
     from taskgrid.cli.mapping import Mapping, Sending, Show
     from taskgrid.cli.tables import succeeded
@@ -125,7 +130,15 @@ def _spec(name: str, wish: Wish) -> JobSpec:
         options=_options(wish),
         owner=owner(),
         key=wish.key,
+        reduce=_reduce(wish.reduce),
     )
+
+
+def _reduce(named: str | None) -> Reduce | None:
+    from taskgrid.functions.offers import function_named
+    from taskgrid.functions.reduction import reduce_of
+
+    return reduce_of(function_named(named) if named and ":" in named else named)
 
 
 def _options(wish: Wish) -> TaskOptions:

@@ -21,7 +21,7 @@ from taskgrid.functions import (
     task,
     title_of,
 )
-from taskgrid.model import CodeVersion, JobId, JobSpec, TaskOptions, new_id
+from taskgrid.model import CodeVersion, JobId, JobSpec, Reduce, TaskOptions, new_id
 
 Function = Callable[..., Any] | str
 """A module-level function, or the name of one as `module:qualname`."""
@@ -37,7 +37,14 @@ class Callee:
     options: TaskOptions
     code: CodeVersion
 
-    def spec(self, options: TaskOptions | None = None, *, key: str | None = None, title: str | None = None) -> JobSpec:
+    def spec(
+        self,
+        options: TaskOptions | None = None,
+        *,
+        key: str | None = None,
+        title: str | None = None,
+        reduce: Reduce | None = None,
+    ) -> JobSpec:
         """Return a new job's spec, its options those of the function unless given."""
         return JobSpec(
             id=JobId(new_id()),
@@ -47,6 +54,7 @@ class Callee:
             code=self.code,
             owner=owner(),
             key=key,
+            reduce=reduce,
         )
 
     def with_options(self, changes: dict[str, Any]) -> TaskOptions:

@@ -30,10 +30,12 @@ from taskgrid.client.future import TaskFuture
 from taskgrid.client.job import Job
 from taskgrid.client.link import Link
 from taskgrid.client.local import LocalCluster
+from taskgrid.client.reduced import Reduction
 from taskgrid.client.streams import Streams
 from taskgrid.client.upload import Packer, Upload
 from taskgrid.errors import TaskGridError, UsageError
 from taskgrid.functions import NamedSignature
+from taskgrid.functions.reduction import Merge, reduce_of
 from taskgrid.loading import grid_settings
 from taskgrid.model import JobId, JobNumber, JobView
 from taskgrid.settings import GridSettings
@@ -161,6 +163,8 @@ class Grid(Executor):
         key: str | None = None,
         star: bool = False,
         name: str | None = None,
+        *,
+        reduce: Merge | str | None = None,
         **options: Any,
     ) -> Job:
         """Submit a task per item and return when the last is accepted.
@@ -169,10 +173,13 @@ class Grid(Executor):
         name. The same `key` twice is one job: the items of an unfinished submission are not added
         again. A function given as `module:qualname` need not be importable here. `options` are
         `@task`'s. If `items` raises or one doesn't fit the function, what was accepted is cancelled,
-        unless there is a key under which the submission can go on.
+        unless there is a key under which the submission can go on. With `reduce` the job has one
+        `result()`: all values merged by that function of a sequence of them or, with "merge", as they
+        say themselves by `merge(parts)` or `+`. It must not change the values it is given.
         """
         callee = self._callee(function)
-        upload = Upload(callee.spec(callee.with_options(options), key=key, title=name))
+        spec = callee.spec(callee.with_options(options), key=key, title=name, reduce=reduce_of(reduce))
+        upload = Upload(spec)
         chunks = self._packer(callee, star).pack_all(items)
         try:
             with self._beat.of(upload), self._link.tasks() as proxy:
@@ -181,12 +188,10 @@ class Grid(Executor):
             if key is None and upload.number is not None:
                 self._within(_PATIENCE, partial(self.control.cancel, Selector(job=upload.job)))
             raise
-        return self._job(upload, callee, name)
-
-    def _job(self, upload: Upload, callee: Callee, name: str | None) -> Job:
         if upload.number is None:
             raise TaskGridError("the master accepted the job and gave it no number")
-        return Job(self._link, upload.job, upload.number, callee.codec, name=name or callee.title)
+        reduction = None if reduce is None else Reduction(function, reduce)
+        return Job(self._link, upload.job, upload.number, callee.codec, name=name or callee.title, reduction=reduction)
 
     def job(self, which: int | str | None = None, *, key: str | None = None, function: Function | None = None) -> Job:
         """Take up a job by its number, its id or its key; UnknownJob if there is none.
@@ -195,7 +200,8 @@ class Grid(Executor):
         """
         view = self.control.job(_selector(which, key))
         codec = NamedSignature(view.function) if function is None else self._callee(function).codec
-        return Job(self._link, JobId(view.id), JobNumber(view.number), codec, name=view.name)
+        reduction = Reduction(function or view.function, view.reduce) if view.reduce else None
+        return Job(self._link, JobId(view.id), view.number, codec, name=view.name, reduction=reduction)
 
     def jobs(self, limit: int = 1000) -> tuple[JobView, ...]:
         """Return the jobs that the master knows, in order of number, the newest `limit` at most."""

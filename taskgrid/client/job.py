@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from taskgrid.client.control import Control
 from taskgrid.client.link import Link
 from taskgrid.client.outcomes import Codec
+from taskgrid.client.reduced import Reduced, Reduction
 from taskgrid.client.results import Deadline, Source, as_they_come, failed, in_order, until_complete
 from taskgrid.clock import SystemClock
+from taskgrid.errors import UsageError
 from taskgrid.lifecycle import ENDED, TaskState
 from taskgrid.model import Explanation, JobId, JobNumber, JobView, Run
 from taskgrid.transport.protocol import PayloadsRequest, Selector
@@ -47,7 +50,16 @@ class Progress:
 class Job:
     """One submission: `Grid.submit_job` makes it, `Grid.job` takes it up again."""
 
-    def __init__(self, link: Link, id: JobId, number: JobNumber, codec: Codec, *, name: str = "") -> None:  # noqa: A002  # the field's own name
+    def __init__(  # a job is all of these
+        self,
+        link: Link,
+        id: JobId,  # noqa: A002  # the field's own name
+        number: JobNumber,
+        codec: Codec,
+        *,
+        name: str = "",
+        reduction: Reduction | None = None,
+    ) -> None:
         self.id = id
         """128 bits as 32 hex digits: its name on the wire."""
         self.number = number
@@ -55,6 +67,7 @@ class Job:
         self.name = name
         self._link = link
         self._codec = codec
+        self._reduction = reduction
         self._last: tuple[float, int] | None = None
 
     def __repr__(self) -> str:
@@ -67,11 +80,42 @@ class Job:
         with `failures="yield"` the exception is given in the value's place. Other tasks are not
         stopped either way. Raises MasterUnreachable when the master stays away.
         """
+        self._refuse_if_merged()
         return in_order(self._source(), raising=_raising(failures))
 
     def as_completed(self, failures: Failures = "raise") -> Iterator[tuple[int, Any]]:
         """Yield (index, value) as tasks end; failures as in `results`. A task that was retried comes again."""
+        self._refuse_if_merged()
         return as_they_come(self._source(), raising=_raising(failures))
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Return all values merged, as `reduce` says, once every task has ended; None if there are none.
+
+        Raises the error of a task that failed as soon as it is known (CancelledError for a cancelled one), and
+        TimeoutError after `timeout` seconds; either way it can be asked again, also after a `retry`.
+        UsageError for a job without a reduction.
+        """
+        return self._reduced.result(Deadline(timeout))
+
+    def partial(self) -> Any:
+        """Return the values that are there now, merged in order of index; None before the first."""
+        return self._reduced.partial()
+
+    @cached_property
+    def _reduced(self) -> Reduced:
+        if self._reduction is None:
+            raise UsageError(
+                f"job {self.number} has no reduction, so it has no one result",
+                hint="Submit it with `reduce`, or read its results().",
+            )
+        return self._reduction.of(self._source())
+
+    def _refuse_if_merged(self) -> None:
+        if self._reduction is not None:
+            raise UsageError(
+                f"job {self.number} merges its values, so its tasks have no results of their own",
+                hint="Ask for result() or partial().",
+            )
 
     def failures(self) -> Iterator[tuple[int, BaseException]]:
         """Yield (index, exception) of each failed task in order, waiting for the job's end; values are not decoded."""

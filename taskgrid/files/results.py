@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from taskgrid.client.tree import Tree
 from taskgrid.files.calling import Done
 from taskgrid.files.execution import FileEnded
 from taskgrid.files.manifest import Row, rows_of
 from taskgrid.files.output import Written
 from taskgrid.files.planning import bounds
-from taskgrid.files.tree import Tree
 from taskgrid.files.wish import Settled
 from taskgrid.functions.codec import Codec
 

@@ -22,6 +22,7 @@ from taskgrid.client.callee import callee_of
 from taskgrid.client.control import Control
 from taskgrid.client.link import Link
 from taskgrid.client.results import Deadline, until_complete
+from taskgrid.client.tree import Tree
 from taskgrid.clock import SystemClock
 from taskgrid.errors import TooManyFailed, UnknownJob, UsageError
 from taskgrid.files import remembered as kept
@@ -38,7 +39,6 @@ from taskgrid.files.remembered import Entry, OpenRun, places_of, settings_of
 from taskgrid.files.report import Progress, Report, Trouble, nothing_yet
 from taskgrid.files.results import FileResult, Form, Result
 from taskgrid.files.standing import Finding
-from taskgrid.files.tree import Tree
 from taskgrid.files.wish import Settled
 from taskgrid.functions.codec import Codec
 from taskgrid.lifecycle import ENDED, TaskState

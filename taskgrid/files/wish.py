@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -16,12 +16,10 @@ from taskgrid.files.planning import FilePath, absolute, slice_size
 from taskgrid.files.records import records_of
 from taskgrid.files.remembered import Recipe
 from taskgrid.files.standing import Rerun
-from taskgrid.files.tree import add_up
 from taskgrid.functions import code_version, name_of
+from taskgrid.functions.reduction import BY_KIND, Merge, add_up
 
 __all__: list[str] = []  # a worker that offers the package offers what a module of it lists: here nothing
-
-Merge = Callable[[Sequence[Any]], Any]
 
 _LEDGER: Final = ".taskgrid.ledger"
 _MANIFEST: Final = "manifest.jsonl"
@@ -109,7 +107,7 @@ def _is_folder(given: FilePath | None, out: Path) -> bool:
 def _merge(reduce: Merge | str | None) -> Merge | None:
     if reduce is None or callable(reduce):
         return reduce
-    if reduce != "merge":
+    if reduce != BY_KIND:
         raise UsageError(f"a reduction is a function or 'merge', not {reduce!r}")
     return add_up
 

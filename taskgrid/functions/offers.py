@@ -28,6 +28,7 @@ from taskgrid.functions.code import code_version
 from taskgrid.functions.conventions import called_through
 from taskgrid.functions.decorator import options_of
 from taskgrid.functions.naming import load_main
+from taskgrid.functions.reduction import Merge, Merging
 from taskgrid.functions.runner import MAX_RESULT, Runner
 from taskgrid.model.job import CodeVersion, TaskOptions
 
@@ -45,6 +46,7 @@ class Offers:
         """Take functions by name; `max_result` is the most bytes a value's JSON may have."""
         self._functions = functions
         self._runners: dict[tuple[str, str], Runner] = {}
+        self._mergings: dict[tuple[str, Merge], Merging] = {}
         self._max_result = max_result
 
     @classmethod
@@ -75,11 +77,11 @@ class Offers:
 
     def code(self, name: str, *, refresh: bool = False) -> CodeVersion:
         """Return whose code a function is; `refresh` looks at the files again."""
-        return code_version(self._function(name), refresh=refresh)
+        return code_version(self.function(name), refresh=refresh)
 
     def options(self, name: str) -> TaskOptions:
         """Return what `@task` says of a function."""
-        return options_of(self._function(name))
+        return options_of(self.function(name))
 
     def runner(self, name: str, *, through: str = "") -> Runner:
         """Return the runner of a function, called `through` a convention if one is named.
@@ -87,9 +89,15 @@ class Offers:
         Raises FunctionRefused if it is not offered or can't be typed.
         """
         if (name, through) not in self._runners:
-            function = called_through(through, self._function(name))
+            function = called_through(through, self.function(name))
             self._runners[name, through] = Runner(function, max_result=self._max_result)
         return self._runners[name, through]
+
+    def merging(self, name: str, merge: Merge) -> Merging:
+        """Return what merges values of a function; FunctionRefused if it is not offered, or they have no JSON."""
+        if (name, merge) not in self._mergings:
+            self._mergings[name, merge] = Merging(self.function(name), merge, self._max_result)
+        return self._mergings[name, merge]
 
     def close(self) -> None:
         """Close all runners."""
@@ -97,7 +105,8 @@ class Offers:
             runner.close()
         self._runners.clear()
 
-    def _function(self, name: str) -> Callable[..., Any]:
+    def function(self, name: str) -> Callable[..., Any]:
+        """Return a function; FunctionRefused if it is not offered."""
         if name not in self._functions:
             raise FunctionRefused(
                 f"{name} is not offered here",

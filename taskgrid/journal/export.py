@@ -1,7 +1,9 @@
 """A journal as JSON Lines, for people who leave or archive: one line per job, one per task.
 
 A job's line comes before those of its tasks, which are in order of index. A task's line has its
-payload, its state, and its newest outcome: the `value` it returned, or the `failure`. Payloads and
+payload, its state, and its newest outcome: the `value` it returned, or the `failure`, or, of a job that
+merges its values, what the 64 of its merge block came to (`merged`), or in which line that stands
+(`merged_into`). Payloads and
 values are copied as they were written, never parsed, so that NaN and infinities stay what they are.
 Chunks and outcomes are each read once, in order of their tasks, and meet there: it takes no more
 memory for a large journal than for a small one, beside the state of one job.
@@ -30,7 +32,7 @@ from taskgrid.journal.swap import refuse_unfinished
 from taskgrid.journal.verify import jobs_in
 from taskgrid.journal.wal import damaged, walk
 from taskgrid.lifecycle import BYTE, STATE, TaskState
-from taskgrid.model.outcome import FAILURE_MARK
+from taskgrid.model.outcome import FAILURE_MARK, MERGE_BLOCK, MERGED_MARK
 from taskgrid.scheduler.state import Job
 
 _TOLD: Final = frozenset({BYTE[TaskState.SUCCEEDED], BYTE[TaskState.FAILED]})
@@ -109,7 +111,7 @@ def _rows(connection: sqlite3.Connection, job: int, span: int) -> Iterator[Outco
 def _told(piece: Piece[OutcomeRow]) -> list[bytes]:
     row = piece.row
     lines = [row.lines] if row.count == 1 else _split(row)[piece.start - row.first : piece.stop - row.first]
-    return [_outcome(line) for line in lines]
+    return [_outcome(index, line) for index, line in enumerate(lines, piece.start)]
 
 
 @lru_cache(maxsize=4)
@@ -118,7 +120,11 @@ def _split(row: OutcomeRow) -> list[bytes]:
     return row.lines.split(b"\n")
 
 
-def _outcome(line: bytes) -> bytes:
+def _outcome(index: int, line: bytes) -> bytes:
+    if not line:
+        return b',"merged_into":%d' % (index - index % MERGE_BLOCK)
+    if line.startswith(MERGED_MARK):
+        return b',"merged":' + line[len(MERGED_MARK) :]
     if line.startswith(FAILURE_MARK):
         return b',"failure":' + line[len(FAILURE_MARK) :]
     return b',"value":' + line

@@ -206,6 +206,7 @@ def _outcomes(report: Report) -> reporting.Outcomes:
         faults={failed.index: reporting.Fault(failed.cause, failed.type, failed.summary) for failed in report.failures},
         seconds=report.seconds,
         durations=report.durations,
+        whole=report.whole,
     )
 
 
@@ -215,6 +216,8 @@ def _check(reports: Sequence[Report], parts: Parts) -> None:
     for report, lines in zip(reports, parts, strict=True):
         if not _are_ascending(report.runs):
             raise UsageError("a report's runs are not in order, or overlap")
+        if report.whole and not _are_within(report):
+            raise UsageError("a report's merged values are of tasks that are not all in one of its runs, or failed")
         if lines.count(b"\n") + 1 != count(report.runs):
             raise UsageError(f"a report of {count(report.runs)} tasks came with another number of outcomes")
         if len(lines) > 4 * CUT and count(report.runs) > 1:
@@ -228,6 +231,15 @@ def _are_ascending(runs: Sequence[Run]) -> bool:
             return False
         at = stop
     return True
+
+
+def _are_within(report: Report) -> bool:
+    """Say whether runs that are to be taken whole are in order, and each of tasks of one run that succeeded."""
+    failed = {each.index for each in report.failures}
+    return _are_ascending(report.whole) and all(
+        any(start <= low and high <= stop for start, stop in report.runs) and failed.isdisjoint(range(low, high))
+        for low, high in report.whole
+    )
 
 
 def _cut(runs: Sequence[Run], lines: bytes, change: Change) -> list[bytes]:

@@ -10,7 +10,7 @@ from taskgrid.errors import Busy, ChunkRefused, TooLarge, UsageError
 from taskgrid.journal.protocol import ChunkRow
 from taskgrid.master.engine import Engine, Ticket
 from taskgrid.master.polls import LongPoll
-from taskgrid.model import Run, WorkerId
+from taskgrid.model import Reduce, Run, WorkerId
 from taskgrid.scheduler import lease as leasing
 from taskgrid.scheduler import submit as submitting
 from taskgrid.scheduler import workers
@@ -227,9 +227,16 @@ def _bundle(grant: leasing.Grant, runs: tuple[tuple[int, int], ...]) -> Bundle:
         options=grant.options,
         code="" if grant.job.any_code else spec.code.version,
         attempts=grant.attempts,
+        reduce=_reduce(grant.job),
         alone=grant.alone,
         retries=grant.job.retries,
     )
+
+
+def _reduce(job: Job) -> Reduce | None:
+    """Return how values may be merged; after a retry any code will do, as for the function."""
+    reduce = job.spec.reduce
+    return reduce.model_copy(update={"code": ""}) if reduce and job.any_code else reduce
 
 
 def _recheck(engine: Engine, worker_id: WorkerId, *, again: bool = False) -> tuple[Recheck, ...]:

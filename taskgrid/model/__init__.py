@@ -10,8 +10,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from taskgrid.model.ids import Epoch, JobId, JobNumber, Run, Token, WorkerId, new_id
-from taskgrid.model.job import Backoff, CodeVersion, JobSpec, TaskOptions
-from taskgrid.model.outcome import FAILURE_MARK, Cause, Failure, Verdict, failure_line, parse_failure
+from taskgrid.model.job import Backoff, CodeVersion, JobSpec, Reduce, TaskOptions
+from taskgrid.model.outcome import (
+    FAILURE_MARK,
+    MERGE_BLOCK,
+    MERGED_MARK,
+    Cause,
+    Failure,
+    Verdict,
+    failure_line,
+    parse_failure,
+)
 from taskgrid.model.task import Descriptor
 
 if TYPE_CHECKING:
@@ -33,6 +42,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FAILURE_MARK",
+    "MERGED_MARK",
+    "MERGE_BLOCK",
     "Accepted",
     "Backoff",
     "Buried",
@@ -54,6 +65,7 @@ __all__ = [
     "Marked",
     "Reason",
     "Record",
+    "Reduce",
     "Reopened",
     "Reported",
     "Retried",

@@ -64,6 +64,15 @@ class CodeVersion(Model):
     """Short source hash by module, and version by installed package: to name what differs."""
 
 
+class Reduce(Model):
+    """How the values of a job's tasks become one."""
+
+    how: str
+    """`merge`, for values that have `merge(parts)` or `+`; or the name of a function of a sequence of values."""
+    code: str = ""
+    """Version of that function's code; empty: any, as for `merge`, which is the values' own."""
+
+
 Place = Annotated[str, Field(max_length=4096)]
 """The absolute path of a folder."""
 
@@ -82,6 +91,8 @@ class JobSpec(Model):
     """What a person calls it; the function's name when empty."""
     options: TaskOptions = TaskOptions()
     code: CodeVersion = CodeVersion()
+    reduce: Reduce | None = None
+    """How values are merged, in workers too where they have whole merge blocks; None: each is a result of its own."""
     places: Annotated[tuple[Place, ...], Field(max_length=8)] = ()
     """Folders that its tasks read: a worker that does not see one of them gets none."""
     owner: str = ""

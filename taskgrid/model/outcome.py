@@ -1,7 +1,9 @@
 """How an attempt ended: a value, or a failure with its cause.
 
 Outcomes travel and are kept as lines, one per task. A value's line is its JSON. A failure's line
-is `!` and a JSON object: no JSON value begins with `!`, so nobody has to parse a line to tell.
+is `!` and a JSON object: no JSON value begins with `!`, so nobody has to parse a line to tell. Of the
+tasks of a merge block whose values their worker merged, the first one's line is `+` and the JSON of
+the merged value, and the others' are empty.
 """
 
 from __future__ import annotations
@@ -12,6 +14,9 @@ from typing import Final
 from taskgrid.model.job import Model
 
 FAILURE_MARK: Final = b"!"
+MERGED_MARK: Final = b"+"
+MERGE_BLOCK: Final = 64
+"""Tasks whose values are merged with each other first: those whose indices begin at a multiple of it."""
 
 
 class Cause(StrEnum):
@@ -33,6 +38,7 @@ class Verdict(StrEnum):
     YOURS = "yours"  # already committed under this token
     STALE = "stale"  # superseded: ended otherwise, or leased to another
     CANCELLED = "cancelled"
+    BROKEN = "broken"  # of a merged value whose other tasks could not be taken: what was leased waits again, at no cost
     LATER = "later"  # the journal is full: keep it and report again
 
 

@@ -21,6 +21,8 @@ class JobView(Model):
     owner: str
     key: str | None = None
     options: TaskOptions = TaskOptions()
+    reduce: str = ""
+    """How its values are merged: `merge`, or a function's name; empty if they are not."""
     created_at: float
     """Grid time, seconds since the epoch; likewise the other instants."""
     ended_at: float | None = None

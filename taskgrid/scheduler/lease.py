@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from taskgrid.lifecycle import BYTE, TaskEvent, TaskState
-from taskgrid.model import Leased, Run, TaskOptions, WorkerId
+from taskgrid.model import MERGE_BLOCK, Leased, Run, TaskOptions, WorkerId
 from taskgrid.scheduler import isolation, sight
 from taskgrid.scheduler.apply import commit
 from taskgrid.scheduler.runs import RunSet
@@ -238,6 +238,8 @@ def _take_fresh(core: Core, job: Job, worker: Worker, answer: Leases, now: float
         return []
     if stop - start > 1:
         stop = min(start + _size(core, job, worker), stop)
+        if job.spec.reduce and stop - start >= MERGE_BLOCK:
+            stop -= stop % MERGE_BLOCK  # what is whole can be merged by its worker
     if job.states.count(_QUEUED, start, stop) != stop - start:
         stop = next(at for at in range(start, stop) if job.states[at] != _QUEUED)
     job.cursor = stop

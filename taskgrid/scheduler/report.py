@@ -2,7 +2,8 @@
 
 Each reported run is judged in pieces. Tasks that the lease still covers are taken: what was taken
 away (cancelled, expired) is no longer covered. For others the lease ended; they are taken if they
-wait in the queue again and no later lease, failed attempt or retry lifted their floor.
+wait in the queue again and no later lease, failed attempt or retry lifted their floor. A merged value
+stands for all tasks of its block: if one of them can't be taken, none is, and those run again.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from typing import NamedTuple
 
 from taskgrid.lifecycle import BYTE, ENDED, STATE, TaskState
 from taskgrid.model import Cause, JobNumber, Reported, Run, SecondTry, Token, Verdict, WorkerId
+from taskgrid.scheduler import workers
 from taskgrid.scheduler.apply import commit, ended_rows
 from taskgrid.scheduler.lease import options_for, other_host
-from taskgrid.scheduler.runs import as_runs, count, subtract
+from taskgrid.scheduler.runs import RunSet, as_runs, count, subtract
 from taskgrid.scheduler.state import Change, Core, Job, Lease, Row, Worker
 from taskgrid.scheduler.trails import rank
 
@@ -28,6 +30,9 @@ _ENOUGH = 2
 _ELSEWHERE = frozenset(
     f"builtins.{name}" for name in ("FileNotFoundError", "PermissionError", "ImportError", "ModuleNotFoundError")
 )
+
+
+_Verdicts = list[tuple[Run, Verdict | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +54,15 @@ class Outcomes(NamedTuple):
     faults: Mapping[int, Fault]
     seconds: float = 0.0
     durations: Sequence[tuple[int, int]] = ()
+    whole: Sequence[Run] = ()
+    """Runs of which each is taken whole or not at all."""
 
 
 @dataclass(slots=True)
 class Judgement:
     """How a report was judged; runs whose tasks have ended are for the journal to tell by token."""
 
-    verdicts: list[tuple[Run, Verdict | None]] = field(default_factory=list)
+    verdicts: _Verdicts = field(default_factory=list)
     """None: the task has ended; `YOURS` if its outcome carries this token, else `STALE`."""
     change: Change | None = None
 
@@ -72,6 +79,8 @@ def report(core: Core, worker_id: WorkerId, outcomes: Outcomes, now: float) -> J
     lease = core.leases.get(outcomes.token)
     for start, stop in outcomes.runs:
         judgement.verdicts += _judge(job, lease, outcomes.token, start, stop)
+    if outcomes.whole:
+        judgement.verdicts = _without_broken(core, job, worker_id, outcomes, judgement.verdicts)
     taken = [run for run, verdict in judgement.verdicts if verdict is Verdict.TAKEN]
     job.refused += count([run for run, verdict in judgement.verdicts if verdict is Verdict.STALE])
     if taken:
@@ -81,15 +90,30 @@ def report(core: Core, worker_id: WorkerId, outcomes: Outcomes, now: float) -> J
     return judgement
 
 
-def _judge(job: Job, lease: Lease | None, token: Token, start: int, stop: int) -> list[tuple[Run, Verdict | None]]:
+def _judge(job: Job, lease: Lease | None, token: Token, start: int, stop: int) -> _Verdicts:
     covered = lease.runs.within(start, stop) if lease and lease.job == job.number else []
     if covered == [(start, stop)]:
         return [(covered[0], Verdict.TAKEN)]
-    verdicts: list[tuple[Run, Verdict | None]] = [(run, Verdict.TAKEN) for run in covered]
+    verdicts: _Verdicts = [(run, Verdict.TAKEN) for run in covered]
     for low, high in subtract((start, stop), covered):
         for verdict, indices in groupby(range(low, high), lambda index: _verdict(job, token, index)):
             verdicts += [(run, verdict) for run in as_runs(indices)]
     return verdicts
+
+
+def _without_broken(core: Core, job: Job, worker_id: WorkerId, outcomes: Outcomes, verdicts: _Verdicts) -> _Verdicts:
+    """Take nothing of a run that is to be taken whole and can't be: what the lease covers of it waits again."""
+    taken = RunSet(run for run, verdict in verdicts if verdict is Verdict.TAKEN)
+    broken = [run for run in outcomes.whole if not taken.covers(*run)]
+    if not broken:
+        return verdicts
+    workers.release(core, worker_id, [workers.Held(outcomes.token, job.number, broken)])
+    judged: _Verdicts = []
+    for run, verdict in verdicts:
+        lost = RunSet(broken).within(*run) if verdict is Verdict.TAKEN else []
+        judged += [(piece, verdict) for piece in subtract(run, lost)]
+        judged += [(piece, Verdict.BROKEN) for piece in lost]
+    return judged
 
 
 def _verdict(job: Job, token: Token, index: int) -> Verdict | None:

@@ -29,6 +29,7 @@ def job_view(job: Job) -> JobView:
         owner=job.spec.owner,
         key=job.spec.key,
         options=job.spec.options,
+        reduce=job.spec.reduce.how if job.spec.reduce else "",
         created_at=job.created_at,
         ended_at=job.ended_at if ended else None,
         sealed=sealed,

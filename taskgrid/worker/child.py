@@ -21,7 +21,7 @@ from typing import BinaryIO, Final
 from taskgrid.clock import SystemClock
 from taskgrid.errors import TaskGridError
 from taskgrid.functions.current import LEFT, SLOT, Current
-from taskgrid.model import FAILURE_MARK, failure_line, parse_failure
+from taskgrid.model import FAILURE_MARK, MERGE_BLOCK, failure_line, parse_failure
 from taskgrid.worker.courier import HAND_OVER_AFTER, Batch, Courier
 from taskgrid.worker.frames import (
     Assignment,
@@ -38,6 +38,7 @@ from taskgrid.worker.frames import (
 )
 from taskgrid.worker.hygiene import keep_to_itself, stand_as_child_of
 from taskgrid.worker.library import Library, Outdated
+from taskgrid.worker.merging import Blocks
 from taskgrid.worker.positions import indices
 from taskgrid.worker.words import AT, LIMIT, SINCE, Words
 
@@ -79,12 +80,13 @@ class TaskProcess:
     def _run(self, assignment: Assignment, payloads: list[bytes]) -> bool:
         """Run an assignment's tasks and hand their outcomes over; False when the limit was met."""
         run, view, clock = self._library.runner(assignment), self._view, time.monotonic_ns
-        batch = Batch(assignment.first)
+        tasks = list(indices(assignment.runs))
+        batch = Batch(assignment.first, self._blocks(assignment, tasks))
         self._courier.begin(batch)
         lines, buckets = batch.lines, batch.buckets
         size, before = 0, batch.began
         due = before + HAND_OVER_AFTER
-        for ordinal, current in enumerate(self._tasks(assignment, payloads), assignment.first):
+        for ordinal, current in enumerate(self._tasks(assignment, tasks, payloads), assignment.first):
             view[SINCE] = before
             view[AT] = ordinal
             if ordinal >= view[LIMIT]:
@@ -112,10 +114,15 @@ class TaskProcess:
         self._hand_over(batch, assignment.first + len(payloads))
         return True
 
-    def _tasks(self, assignment: Assignment, payloads: list[bytes]) -> Iterator[Current]:
+    def _blocks(self, assignment: Assignment, tasks: list[int]) -> Blocks | None:
+        if len(tasks) < MERGE_BLOCK or (merging := self._library.merging(assignment)) is None:
+            return None
+        return Blocks(assignment.first, tasks, merging.merged)
+
+    def _tasks(self, assignment: Assignment, tasks: list[int], payloads: list[bytes]) -> Iterator[Current]:
         """Yield what each task may know of itself; without a time limit that costs no line of Python a task."""
         job, function, limit = assignment.job, assignment.function, assignment.seconds
-        tasks, attempt_of = list(indices(assignment.runs)), assignment.attempts.get
+        attempt_of = assignment.attempts.get
         if len(tasks) != len(payloads):
             raise ValueError(f"{len(payloads)} payloads came for {len(tasks)} tasks")
         attempts = [attempt_of(task, 1) for task in tasks] if assignment.attempts else repeat(1)
@@ -125,6 +132,8 @@ class TaskProcess:
         return ((job, task, attempt, now() + limit, function, payload) for task, attempt, payload in rows)
 
     def _hand_over(self, batch: Batch, following: int) -> None:
+        if batch.blocks is not None:  # its last task counts as running: what goes wrong in here is blamed on that
+            self._courier.merge(batch)
         SLOT[0] = None
         self._view[AT] = ~following
         self._courier.hand_over(batch)

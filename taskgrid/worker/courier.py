@@ -14,6 +14,7 @@ import time
 from typing import Final
 
 from taskgrid.worker.frames import Outcomes, Slip, ToAgent, Unpublished, frame
+from taskgrid.worker.merging import Blocks
 
 HAND_OVER_AFTER: Final = 100_000_000
 """Nanoseconds: outcomes are handed over at least that often."""
@@ -27,14 +28,22 @@ _KILO: Final = 10
 class Batch:
     """Outcomes that were not handed over yet, from the ordinal `first` on; its lists are reused."""
 
-    def __init__(self, first: int) -> None:
+    def __init__(self, first: int, blocks: Blocks | None = None) -> None:
+        """`blocks`: how values are merged before they are handed over."""
         self.first = first
+        self.blocks = blocks
+        self._whole: list[tuple[int, int]] = []
         self.lines: list[bytes] = []
         self.slips: list[Slip] = []
         self.unpublished: list[Unpublished] = []
         self.buckets = [0] * _BUCKETS
         """Successes by bit length of their nanoseconds."""
         self.began = time.monotonic_ns()
+
+    def merge(self) -> None:
+        """Merge the values of whole merge blocks."""
+        if self.blocks is not None:
+            self._whole += self.blocks.merge(self.first, self.lines)
 
     def take(self) -> bytes:
         """Return its content as a frame to the agent, and begin anew behind it; more may be appended meanwhile."""
@@ -52,7 +61,9 @@ class Batch:
             unpublished=unpublished,
             nanoseconds=now - self.began,
             durations=_by_microseconds(buckets, used),
+            whole=tuple(self._whole),
         )
+        self._whole.clear()
         del self.lines[: len(lines)]
         del self.slips[: len(slips)]
         del self.unpublished[: len(unpublished)]
@@ -98,6 +109,11 @@ class Courier:
             self._woken.set()
         elif self._thread.ident is None:
             self._thread.start()
+
+    def merge(self, batch: Batch) -> None:
+        """Merge what the batch holds; for the main thread, since a function of the user's does it."""
+        with self._lock:
+            batch.merge()
 
     def hand_over(self, batch: Batch) -> None:
         """Send what the batch holds."""

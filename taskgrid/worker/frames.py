@@ -14,7 +14,7 @@ from typing import Annotated, BinaryIO, Final, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from taskgrid.model import Cause, JobNumber, Run
+from taskgrid.model import Cause, JobNumber, Reduce, Run
 from taskgrid.model.job import Model
 
 _LENGTHS: Final = struct.Struct("<II")
@@ -60,6 +60,8 @@ class Assignment(Model):
     """Version of the code that the job means; empty: any."""
     through: str = ""
     """The calling convention of the job, if it names one."""
+    reduce: Reduce | None = None
+    """How values of whole merge blocks are merged before they are handed over."""
     token: str = ""
     """The lease's, as text: said where there is a convention, which may need a name that nobody else has."""
     last_try: bool = False
@@ -119,6 +121,8 @@ class Outcomes(Model):
     nanoseconds: int
     durations: tuple[tuple[int, int], ...] = ()
     """(b, n): n attempts that succeeded took between 2**b and 2**(b+1) microseconds."""
+    whole: tuple[tuple[int, int], ...] = ()
+    """Ordinals of merge blocks whose values are merged: each from its first up to its last, without that."""
 
 
 class Stopped(Model):

@@ -27,6 +27,7 @@ class Lease:
         "job",
         "left",
         "options",
+        "reduce",
         "reports",
         "through",
         "token",
@@ -39,6 +40,7 @@ class Lease:
         self.function = bundle.function
         self.through = bundle.through
         self.code = bundle.code
+        self.reduce = bundle.reduce
         self.options: TaskOptions = bundle.options
         self.attempts = dict(bundle.attempts)
         self.left = RunSet(bundle.runs)
@@ -87,6 +89,7 @@ class Work:
             seconds=None if limit is None else limit.total_seconds(),
             code=lease.code,
             through=lease.through,
+            reduce=lease.reduce,
             token=f"{lease.token}.{lease.token.salt}" if lease.through else "",
             last_try=self.last_try,
         )
@@ -131,6 +134,8 @@ class Ended(NamedTuple):
     durations: tuple[tuple[int, int], ...] = ()
     unpublished: tuple[tuple[int, Unpublished], ...] = ()
     """Files that wait for the verdict, each with the task that wrote it."""
+    whole: tuple[Run, ...] = ()
+    """Merge blocks whose values are merged: the master takes each whole or not at all."""
 
     @classmethod
     def of(cls, lease: Lease, runs: tuple[Run, ...], outcomes: Outcomes, lines: bytes) -> Ended:
@@ -138,7 +143,8 @@ class Ended(NamedTuple):
         first = outcomes.first
         failures = tuple(_failed_attempt(slip, _task_at(runs, slip.ordinal - first)) for slip in outcomes.slips)
         unpublished = tuple((_task_at(runs, each.ordinal - first), each) for each in outcomes.unpublished)
-        return cls(lease, runs, lines, failures, outcomes.nanoseconds / 1e9, outcomes.durations, unpublished)
+        whole = tuple((start := _task_at(runs, low - first), start + high - low) for low, high in outcomes.whole)
+        return cls(lease, runs, lines, failures, outcomes.nanoseconds / 1e9, outcomes.durations, unpublished, whole)
 
     def only(self, runs: tuple[Run, ...]) -> Ended:
         """Return the outcomes of these tasks alone; slot time and durations stay with what was taken."""
@@ -151,6 +157,7 @@ class Ended(NamedTuple):
             b"\n".join(line for _, line in kept),
             tuple(failure for failure in self.failures if failure.index in wanted),
             unpublished=tuple((index, each) for index, each in self.unpublished if index in wanted),
+            whole=tuple(run for run in self.whole if wanted.covers(*run)),
         )
 
 

@@ -118,6 +118,7 @@ class Ledger:
             failures=ended.failures,
             seconds=ended.seconds,
             durations=ended.durations,
+            whole=ended.whole,
         )
 
     def settle(self, batch: Sequence[Ended], answers: Iterable[Iterable[Judged]]) -> bool:

@@ -14,7 +14,8 @@ from taskgrid.disks import keep_to
 from taskgrid.errors import FunctionRefused, TaskGridError
 from taskgrid.functions.current import set_lease
 from taskgrid.functions.offers import Offers
-from taskgrid.model import Cause, Failure, failure_line
+from taskgrid.functions.reduction import BY_KIND, Merge, Merging, add_up
+from taskgrid.model import Cause, Failure, Reduce, failure_line
 from taskgrid.worker.frames import Assignment, Setup
 
 
@@ -46,6 +47,21 @@ class Library:
             refusal = failure_line(Failure(cause=Cause.ERROR, type="builtins.ImportError", message=str(error)))
             return lambda _: refusal
 
+    def merging(self, assignment: Assignment) -> Merging | None:
+        """Return what merges values of the assignment's tasks; to be asked for after its runner.
+
+        None where nothing does, or it can't be done here: then who reads the values does it.
+        """
+        reduce = assignment.reduce
+        if reduce is None or assignment.through:
+            return None
+        try:
+            offers = self._offers_for(assignment)
+            merge = add_up if reduce.how == BY_KIND else self._merge_for(reduce, assignment)
+            return offers.merging(assignment.function, merge)
+        except (TaskGridError, Outdated):
+            return None
+
     def close(self) -> None:
         """Close all runners."""
         for offers in {id(offers): offers for offers in (self._offers, *self._found.values())}.values():
@@ -61,6 +77,15 @@ class Library:
         if assignment.code and (has := self._version(function)) != assignment.code:
             self._refuse(assignment, has)
         return self._found[function]
+
+    def _merge_for(self, reduce: Reduce, assignment: Assignment) -> Merge:
+        name = reduce.how
+        if name not in self._found and self._setup.any_function:
+            self._refuse_to_mix(assignment)
+            self._found[name] = self._import((name.partition(":")[0],))
+        if name in self._found and reduce.code and self._version(name) != reduce.code:
+            raise Outdated
+        return self._found.get(name, self._offers).function(name)
 
     def _import(self, modules: tuple[str, ...]) -> Offers:
         setup = self._setup

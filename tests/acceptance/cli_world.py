@@ -35,6 +35,9 @@ def half(n: int) -> float:
         raise ValueError("three is odd")
     return n / 2
 
+def largest(parts: list[float]) -> float:
+    return max(parts)
+
 def add(a: int, b: int = 0) -> int:
     return a + b
 

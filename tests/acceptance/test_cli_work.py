@@ -68,6 +68,33 @@ def test_many_items_take_many_chunks(grid: World) -> None:
     assert done.stdout.split() == [str(n) for n in range(10_000)]
 
 
+def test_values_are_merged_into_one_line(grid: World) -> None:
+    """By a function of theirs, or as they say themselves; where a task failed that is told instead."""
+    items = "".join(f"{n}\n" for n in range(4, 20_004))
+    by_name = grid.run("map", "mytasks:half", "-", "--reduce", "mytasks:largest", given=items)
+    assert (by_name.returncode, by_name.stdout, by_name.stderr) == (0, "10001.5\n", "")
+    by_kind = grid.run("map", "mytasks:half", "-", "--reduce", "merge", given=items)
+    assert (by_kind.returncode, by_kind.stdout) == (0, f"{sum(range(4, 20_004)) / 2}\n")
+    failed = grid.run("map", "mytasks:half", "2", "3", "--reduce", "merge")
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert "three is odd" in failed.stderr
+    nowhere = grid.run("map", "mytasks:half", "2", "--reduce", "mytasks:most")
+    assert nowhere.returncode == 2
+    assert "mytasks has no function 'most'" in nowhere.stderr
+
+
+def test_a_merged_job_is_read_as_the_one_line_it_is(grid: World) -> None:
+    """Later too; a task of it has no line of its own."""
+    items = "".join(f"{n}\n" for n in range(4, 5004))
+    number = grid.run("submit", "mytasks:half", "-", "--reduce", "merge", given=items).stdout.strip()
+    merged = f"{sum(range(4, 5004)) / 2}\n"
+    assert grid.run("results", number, "--wait").stdout == merged
+    assert grid.run("results", number).stdout == merged
+    part = grid.run("results", f"{number}.7")
+    assert part.returncode == 2
+    assert "no results of their own" in part.stderr
+
+
 def test_a_slow_producers_items_are_done_as_they_come(grid: World) -> None:
     """`tail -f log | taskgrid map f -` shows each line's result long before the log ends."""
     map_ = grid.start("map", "mytasks:shout", "-", "--values", stdin=subprocess.PIPE)

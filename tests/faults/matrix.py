@@ -47,6 +47,12 @@ _KILLED: tuple[Row, ...] = (
         _in("test_kill_nine", "kill_nine_of_anything_in_any_order_loses_no_task_and_doubles_none"),
     ),
     Row(
+        "master, worker, task process: `kill -9`",
+        "while workers merge the values of a job",
+        "the result is that of an undisturbed job, to the last bit; each merge block is committed whole or not at all",
+        _in("test_merged", "values_merged_while_anybody_dies_come_to_the_same_bits"),
+    ),
+    Row(
         "master: `kill -9`",
         "while a client submits",
         "each item is accepted once, in order",

@@ -253,3 +253,14 @@ def poison(deed: str) -> Any:
     """Do a deed, or return the attempt's number if there is no such deed."""
     attempt = trace()
     return _DEEDS[deed]() if deed in _DEEDS else attempt
+
+
+def slow_third(x: int) -> float:
+    """Return what no binary float is, after a third of a millisecond: some dozens make a bundle."""
+    time.sleep(0.0003)
+    return x / 3
+
+
+def total(parts: list[float]) -> float:
+    """Add up, from the left."""
+    return sum(parts)

@@ -68,3 +68,27 @@ def notes(path: str, word: str) -> None:
     """Append a word to a file."""
     with Path(path).open("a") as file:
         file.write(word + "\n")
+
+
+def third(x: int) -> float:
+    """Return what no binary float is."""
+    return x / 3
+
+
+def total(parts: list[float]) -> float:
+    """Add up, from the left."""
+    return sum(parts)
+
+
+def total_but_in_workers(parts: list[float]) -> float:
+    """Add up in the process that submitted; elsewhere fail."""
+    if "client_tasks_submitter" not in os.environ:
+        raise RuntimeError("not here")
+    return sum(parts)
+
+
+def third_unless_marked(x: int, marks: Path) -> float:
+    """Return a third, unless a mark says that it fails."""
+    if (marks / str(x)).exists():
+        raise ValueError(f"{x} is marked")
+    return x / 3

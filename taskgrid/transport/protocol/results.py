@@ -31,6 +31,8 @@ class Report(Message):
     """Slot time it took."""
     durations: tuple[tuple[int, int], ...] = ()
     """(b, n): n attempts that succeeded took between 2**b and 2**(b+1) microseconds (b = 0 includes less)."""
+    whole: tuple[Run, ...] = ()
+    """Merge blocks whose values are merged: each is taken whole or not at all. In order, each within one of `runs`."""
 
 
 class ReportRequest(Message):

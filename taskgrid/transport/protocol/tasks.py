@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from taskgrid.model import CodeVersion, JobId, JobNumber, JobSpec, Run, TaskOptions, Token, WorkerId
+from taskgrid.model import CodeVersion, JobId, JobNumber, JobSpec, Reduce, Run, TaskOptions, Token, WorkerId
 from taskgrid.transport.protocol.frame import Message
 
 
@@ -59,6 +59,8 @@ class Bundle(Message):
     """(task, attempt) where the attempt isn't the first."""
     through: str = ""
     """The calling convention of the job, if it names one."""
+    reduce: Reduce | None = None
+    """How the values of whole merge blocks may be merged before they are reported."""
     alone: bool = False
     """The only task of its bundle because its forerunners crashed or vanished."""
     retries: int = 0

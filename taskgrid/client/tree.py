@@ -11,18 +11,13 @@ and besides what came early. Knows no jobs and no files.
 
 from __future__ import annotations
 
-import functools
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
-from taskgrid.errors import UsageError
-
-__all__: list[str] = []  # a worker that offers the package offers what a module of it lists: here nothing
+from taskgrid.model import MERGE_BLOCK
 
 V = TypeVar("V")
 
-_BLOCK: Final = 64
 _NOTHING: Final = object()
 """What a task that has no value leaves in its place."""
 
@@ -45,16 +40,31 @@ class Tree(Generic[V]):
         """Enter a value; one whose index came before is ignored."""
         self._enter(index, value)
 
+    def add_block(self, number: int, value: V) -> None:
+        """Enter what a whole merge block came to, that of the indices from 64 `number` on; once it came it stays.
+
+        Values of it that came singly before give way: as an older history of the journal had them.
+        """
+        if self._has(number, level=1):
+            return
+        before = self._levels[0].pop(number, {})
+        self.count += MERGE_BLOCK - len(before)
+        self._grow((number + 1) * MERGE_BLOCK - 1)
+        self._put(1, number, value)
+
     def skip(self, index: int) -> None:
         """Enter that an index will have no value: its task failed. A value for it is ignored from now on."""
         self._enter(index, _NOTHING)
 
     def has(self, index: int) -> bool:
         """Say whether an index came."""
-        for children in self._levels:
-            index, child = index // _BLOCK, index
-            if index in children:
-                return child in children[index]
+        return self._has(index, level=0)
+
+    def _has(self, index: int, *, level: int) -> bool:
+        for blocks in self._levels[level:]:
+            index, child = index // MERGE_BLOCK, index
+            if index in blocks:
+                return child in blocks[index]
         return False
 
     def partial(self) -> V | None:
@@ -63,7 +73,7 @@ class Tree(Generic[V]):
         for blocks in self._levels:
             open_blocks = {number: dict(children) for number, children in blocks.items()}
             for child, value in below.items():
-                open_blocks.setdefault(child // _BLOCK, {})[child] = value
+                open_blocks.setdefault(child // MERGE_BLOCK, {})[child] = value
             below = {number: self._merged(children) for number, children in open_blocks.items()}
         value = below.get(0, _NOTHING)
         return None if value is _NOTHING else value
@@ -78,41 +88,27 @@ class Tree(Generic[V]):
         if self.has(index):
             return
         self.count += 1
-        while index // _BLOCK ** len(self._levels):
-            self._levels.append({})
+        self._grow(index)
         self._put(0, index, value)
+
+    def _grow(self, index: int) -> None:
+        while index // MERGE_BLOCK ** len(self._levels):
+            self._levels.append({})
 
     def _put(self, level: int, index: int, value: Any) -> None:
         """Put a child into its block; if that is full now, put what it merges to into the block above."""
         if level == len(self._levels):
             self._levels.append({})
         blocks = self._levels[level]
-        children = blocks.setdefault(index // _BLOCK, {})
+        children = blocks.setdefault(index // MERGE_BLOCK, {})
         children[index] = value
-        if len(children) == _BLOCK:
-            del blocks[index // _BLOCK]
-            self._put(level + 1, index // _BLOCK, self._merged(children))
+        if len(children) == MERGE_BLOCK:
+            merged = self._merged(children)  # first: where it raises, nothing is gone
+            del blocks[index // MERGE_BLOCK]
+            self._put(level + 1, index // MERGE_BLOCK, merged)
 
     def _merged(self, children: dict[int, Any]) -> Any:
         parts = [value for _, value in sorted(children.items(), key=lambda each: each[0]) if value is not _NOTHING]
         if len(parts) > 1:
             return self._merge(parts)
         return parts[0] if parts else _NOTHING
-
-
-def add_up(parts: Sequence[Any]) -> Any:
-    """Merge values of a kind that says how: by its `merge(parts)`, as `taskgrid.merging`'s have, else by `+`.
-
-    UsageError for a kind that has neither.
-    """
-    merge = getattr(type(parts[0]), "merge", None)
-    if merge is not None:
-        return merge(parts)
-    try:
-        return functools.reduce(operator.add, parts)
-    except TypeError as error:
-        raise UsageError(
-            f"results of type {type(parts[0]).__name__} can't be merged",
-            why=str(error),
-            hint="Return a value that has `merge(parts)` or `+`, as those of `taskgrid.merging`, or name a function.",
-        ) from error

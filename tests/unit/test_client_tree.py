@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from taskgrid.client.tree import Tree
 from taskgrid.errors import UsageError
-from taskgrid.files.tree import Tree, add_up
+from taskgrid.functions.reduction import add_up
 
 ANY_FLOATS = st.lists(st.floats(allow_nan=False), max_size=300)
 
