@@ -29,6 +29,7 @@ import group_hosts
 import group_idle
 import group_logs
 import group_memory
+import group_reduce
 import group_restart
 import group_security
 import group_slots
@@ -51,6 +52,7 @@ def groups(options: argparse.Namespace) -> dict[str, Callable[[], Iterable[Figur
         ),
         "depth": lambda: group_depth.measure(full=full, rounds=rounds),
         "memory": lambda: group_memory.measure(full=full),
+        "reduce": lambda: group_reduce.measure(full=full, rounds=rounds),
         "restart": lambda: group_restart.measure(full=full, rounds=rounds),
         "hosts": lambda: group_hosts.measure(full=full),
         "security": lambda: group_security.measure(full=full, rounds=rounds),

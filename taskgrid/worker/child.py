@@ -40,7 +40,7 @@ from taskgrid.worker.hygiene import keep_to_itself, stand_as_child_of
 from taskgrid.worker.library import Library, Outdated
 from taskgrid.worker.merging import Blocks
 from taskgrid.worker.positions import indices
-from taskgrid.worker.words import AT, LIMIT, SINCE, Words
+from taskgrid.worker.words import AT, LIMIT, MERGING, SINCE, Words
 
 HAND_OVER_BYTES: Final = 1 << 20
 """Bytes of outcome lines that make a frame, or one line."""
@@ -132,8 +132,10 @@ class TaskProcess:
         return ((job, task, attempt, now() + limit, function, payload) for task, attempt, payload in rows)
 
     def _hand_over(self, batch: Batch, following: int) -> None:
-        if batch.blocks is not None:  # its last task counts as running: what goes wrong in here is blamed on that
+        if batch.blocks is not None:  # its last task counts as running: limits and a cancellation end this too
+            self._view[MERGING] = 1
             self._courier.merge(batch)
+            self._view[MERGING] = 0
         SLOT[0] = None
         self._view[AT] = ~following
         self._courier.hand_over(batch)

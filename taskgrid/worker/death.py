@@ -69,7 +69,12 @@ def blame(suspect: int, killing: Killing | None, death: Death, *, oom: bool) -> 
 
 
 def suspects(assigned: Assigned, words: Words, killing: Killing | None) -> list[int]:
-    """Return the ordinals of the running task, or of all tasks whose outcomes the child took along."""
+    """Return the ordinals of the running task, or of all tasks whose outcomes the child took along.
+
+    None while values were merged: that is not done again then, so there is nobody to be found.
+    """
+    if words.merging():
+        return []
     running = words.running()
     spoilt = killing is not None and killing.reason is Reason.BROKEN
     if spoilt or (killing is None and running is None):

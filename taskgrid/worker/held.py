@@ -6,6 +6,7 @@ in two is that block split. Pure data; knows no thread, process or wire.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -76,7 +77,7 @@ class Work:
             replace(self, runs=part(self.runs, position, len(lines)), payload=high),
         )
 
-    def as_assignment(self, first: int) -> Assignment:
+    def as_assignment(self, first: int, unmerged: Collection[JobNumber] = ()) -> Assignment:
         """Return it as a child is told of it; its first task gets the ordinal `first`."""
         lease, limit = self.lease, self.lease.options.time_limit
         attempts = {index: attempt for index, attempt in lease.attempts.items() if self._has(index)}
@@ -89,7 +90,7 @@ class Work:
             seconds=None if limit is None else limit.total_seconds(),
             code=lease.code,
             through=lease.through,
-            reduce=lease.reduce,
+            reduce=None if lease.job in unmerged else lease.reduce,
             token=f"{lease.token}.{lease.token.salt}" if lease.through else "",
             last_try=self.last_try,
         )

@@ -8,12 +8,13 @@ Taking tasks back is done in two steps, a tick apart; see `cut` for why exactly 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final, NamedTuple, Protocol
 
 import structlog
 
+from taskgrid.model import JobNumber
 from taskgrid.worker.assigned import Assigned
 from taskgrid.worker.cut import Cut, Give
 from taskgrid.worker.death import Blamed, Killing, Reason, blame, over_limit, over_memory, suspects, system_oom_kills
@@ -65,6 +66,8 @@ class Terms:
     worker: str
     memory_limit: int | None
     max_tasks: int | None
+    unmerged: set[JobNumber] = field(default_factory=set)
+    """Jobs of which this worker merges no values any more: a task process has died of it."""
 
 
 class Running(NamedTuple):
@@ -147,7 +150,7 @@ class Slot:
             if work.count > budget:
                 work, rest = work.split(budget)
             self._is_retiring = work.count >= budget
-        self._living.send(work.as_assignment(self._assigned.place(work)), work.payload)
+        self._living.send(work.as_assignment(self._assigned.place(work), self._terms.unmerged), work.payload)
         return rest
 
     @property
@@ -295,9 +298,11 @@ class Slot:
             pass
         death = child.bury()
         begun = suspects(self._assigned, child.words, self._killing)
+        if child.words.merging() and (running := self._running()):
+            self._terms.unmerged.add(running.lease.job)
         blamed = self._blamed(child, death, begun)
         works = halved(self._assigned.remove_all(but=blamed), len(begun))
-        why = self._killing.reason.name if self._killing is not None else death.sentence
+        why = self._killing.reason.name if self._killing else death.sentence
         log.debug("child.ended", slot=self.number, pid=child.pid, why=why, trouble=self._trouble)
         trouble = self._why_nothing_was_done(child, death, works)
         self.child = None
@@ -309,7 +314,7 @@ class Slot:
 
     def _blamed(self, child: Child, death: Death, begun: list[int]) -> int | None:
         """Report the only suspect as failed if it is to blame; return its ordinal."""
-        self._did_something = self._did_something or bool(begun)
+        self._did_something = self._did_something or bool(begun) or child.words.merging()
         found = self._assigned.find(begun[0]) if len(begun) == 1 else None
         oom = system_oom_kills() > self._oom_kills
         if found is None or (cause := blame(begun[0], self._killing, death, oom=oom)) is None:

@@ -19,6 +19,8 @@ SINCE: Final = 1
 """When it began, in monotonic nanoseconds; written before `AT`, so that it is never older than that."""
 LIMIT: Final = 2
 """No task from this ordinal on begins."""
+MERGING: Final = 3
+"""1 while values are merged: `AT` then names a task that has ended, and is not to blame for anything."""
 
 NO_LIMIT: Final = (1 << 63) - 1
 _SIZE: Final = mmap.PAGESIZE
@@ -48,6 +50,10 @@ class Words:
         """Return the least ordinal that was not seen to begin."""
         at = self.view[AT]
         return ~at if at < 0 else at + 1
+
+    def merging(self) -> bool:
+        """Say whether values are merged."""
+        return self.view[MERGING] == 1
 
     def lower(self, limit: int) -> None:
         """Forbid the child to begin anything from `limit` on."""

@@ -87,8 +87,22 @@ def total_but_in_workers(parts: list[float]) -> float:
     return sum(parts)
 
 
+def total_or_death(parts: list[float]) -> float:
+    """Add up in the process that submitted; elsewhere end the process."""
+    if "client_tasks_submitter" not in os.environ:
+        os._exit(5)
+    return sum(parts)
+
+
 def third_unless_marked(x: int, marks: Path) -> float:
     """Return a third, unless a mark says that it fails."""
     if (marks / str(x)).exists():
         raise ValueError(f"{x} is marked")
     return x / 3
+
+
+def total_without_end(parts: list[float]) -> float:
+    """Add up in the process that submitted; elsewhere do nothing, for ever."""
+    while "client_tasks_submitter" not in os.environ:
+        time.sleep(1)
+    return sum(parts)

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from client_tasks import same, third, third_unless_marked, total, total_but_in_workers, waits_for
+from client_tasks import (
+    same,
+    third,
+    third_unless_marked,
+    total,
+    total_but_in_workers,
+    total_or_death,
+    total_without_end,
+    waits_for,
+)
 from client_world import eventually, grid
 
 from taskgrid import Grid
@@ -64,6 +73,34 @@ def test_what_workers_can_not_merge_the_client_does(grid: Grid, monkeypatch: pyt
     job = grid.submit_job(third, range(1000), reduce=total_but_in_workers)
     assert job.result(60) == by_definition(1000)
     assert lines_of(grid, job) == {"single": 1000}
+
+
+@pytest.mark.parametrize(
+    ("reduce", "options"), [(total_or_death, {}), (total_without_end, {"time_limit": 1})], ids=["crash", "hang"]
+)
+def test_a_merge_that_ends_its_process_costs_no_task(
+    grid: Grid, monkeypatch: pytest.MonkeyPatch, reduce: Callable[[Any], Any], options: dict[str, Any]
+) -> None:
+    """Its tasks run again, with no attempt lost, and the worker merges no more of the job."""
+    monkeypatch.setenv("client_tasks_submitter", "yes")
+    tasks = 1000
+    sound = grid.submit_job(third, range(tasks), reduce=total)
+    assert sound.result(60) == by_definition(tasks)
+    assert lines_of(grid, sound)["merged"] > 3, "or nothing would be merged, and no process ended, in what follows"
+    job = grid.submit_job(third, range(tasks), reduce=reduce, **options)
+    assert job.result(100) == by_definition(tasks)
+    assert not list(job.failures())
+    assert lines_of(grid, job) == {"single": tasks}
+    assert all(task.attempts == 1 for task in grid.control.tasks(job.id, ((0, tasks),)))
+
+
+def test_a_merge_without_end_can_be_cancelled(grid: Grid) -> None:
+    """And its worker goes on with others."""
+    job = grid.submit_job(third, range(1000), reduce=total_without_end)
+    eventually(lambda: job.progress().ended > 20)
+    job.cancel()
+    assert job.wait(30)
+    assert list(grid.submit_job(same, range(4)).results()) == [0, 1, 2, 3]
 
 
 def test_a_job_is_taken_up_again_with_its_reduction(grid: Grid) -> None:
