@@ -17,8 +17,6 @@ from taskgrid.functions import exception_of
 from taskgrid.model import FAILURE_MARK, JobNumber, parse_failure
 from taskgrid.transport.protocol import OutcomeRun
 
-_FAILURE_WITHIN = b"\n" + FAILURE_MARK
-
 
 class Codec(Protocol):
     """What turns arguments into payloads and lines into values: `Signature` or `NamedSignature`."""
@@ -51,7 +49,12 @@ class Batch(NamedTuple):
 
 def has_failure(part: bytes) -> bool:
     """Say whether one of the lines is a failure."""
-    return part.startswith(FAILURE_MARK) or _FAILURE_WITHIN in part
+    return has(FAILURE_MARK, part)
+
+
+def has(mark: bytes, part: bytes) -> bool:
+    """Say whether one of the lines begins with a mark."""
+    return part.startswith(mark) or b"\n" + mark in part
 
 
 def decode(codec: Codec, job: JobNumber, row: OutcomeRun, part: bytes, skip: int = 0) -> Batch:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from typing import Any, NamedTuple
 
-from taskgrid.client.outcomes import errors, has_failure
+from taskgrid.client.outcomes import errors, has
 from taskgrid.client.results import Deadline, Source, replies
 from taskgrid.client.tree import Tree
 from taskgrid.errors import TaskGridError
@@ -115,7 +115,7 @@ class Reduced:
             self._failed.add(row.first, stop)
             return self._cancelled(row.first)
         self._failed.remove(row.first, stop)
-        if not has_failure(part) and MERGED_MARK not in part:
+        if not (has(FAILURE_MARK, part) or has(MERGED_MARK, part)):
             for index, value in enumerate(self._source.codec.decode_values(part), row.first):
                 self._tree.add(index, value)
             return None
