@@ -12,8 +12,12 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from taskgrid.errors import UsageError
+from pydantic import TypeAdapter
+from pydantic.errors import PydanticUserError
+
+from taskgrid.errors import FunctionRefused, UsageError
 from taskgrid.functions.code import code_version
+from taskgrid.functions.codec import CONFIG
 from taskgrid.functions.naming import name_of
 from taskgrid.functions.signature import codec_of, hints_of
 from taskgrid.model.job import Reduce
@@ -54,6 +58,22 @@ def reduce_of(reduce: Merge | str | None) -> Reduce | None:
     return Reduce(how=reduce)
 
 
+def _taken_by(merge: Merge) -> TypeAdapter[Any] | None:
+    """Return what checks values before a function gets them; None if its annotation doesn't say.
+
+    FunctionRefused for a function that does not take one argument, or whose annotation has no check.
+    """
+    first = next(iter(inspect.signature(merge).parameters.values()), None)
+    if first is None:
+        raise FunctionRefused(f"{name_of(merge)} takes no values")
+    if first.name not in (hints := hints_of(merge)):
+        return None
+    try:
+        return TypeAdapter(hints[first.name], config=CONFIG)
+    except PydanticUserError as error:
+        raise FunctionRefused(f"what {name_of(merge)} takes can't be checked", why=str(error)) from None
+
+
 class Merging:
     """Merges outcome lines of one function."""
 
@@ -62,6 +82,7 @@ class Merging:
         returned = hints_of(function).get("return", inspect.Parameter.empty)
         self._codec = codec_of(returned, f"the value of {function.__qualname__}")
         self._merge = merge
+        self._takes = None if merge is add_up else _taken_by(merge)
         self._max_result = max_result
 
     def merged(self, lines: Sequence[bytes]) -> bytes | None:
@@ -71,7 +92,10 @@ class Merging:
         merges those tells what is wrong.
         """
         try:
-            line = self._codec.encode(self._merge(self._codec.decode_many(b"\n".join(lines))))
+            values = self._codec.decode_many(b"\n".join(lines))
+            if self._takes is not None:  # who names a function for this gets no further than who names it for a job
+                self._takes.validate_python(values, strict=True)
+            line = self._codec.encode(self._merge(values))
         except BaseException:  # noqa: BLE001  # a user's function may raise anything, and has another chance
             return None
         return line if len(line) <= self._max_result else None

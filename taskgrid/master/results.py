@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import partial
 
@@ -216,10 +217,10 @@ def _check(reports: Sequence[Report], parts: Parts) -> None:
     for report, lines in zip(reports, parts, strict=True):
         if not _are_ascending(report.runs):
             raise UsageError("a report's runs are not in order, or overlap")
-        if report.whole and not _are_within(report):
-            raise UsageError("a report's merged values are of tasks that are not all in one of its runs, or failed")
         if lines.count(b"\n") + 1 != count(report.runs):
             raise UsageError(f"a report of {count(report.runs)} tasks came with another number of outcomes")
+        if report.whole and not _are_within(report):
+            raise UsageError("a report's merged values are of tasks that are not all in one of its runs, or failed")
         if len(lines) > 4 * CUT and count(report.runs) > 1:
             raise TooLarge(f"a report of {len(lines):,} bytes", why=f"reports are cut at {CUT:,}")
 
@@ -235,9 +236,12 @@ def _are_ascending(runs: Sequence[Run]) -> bool:
 
 def _are_within(report: Report) -> bool:
     """Say whether runs that are to be taken whole are in order, and each of tasks of one run that succeeded."""
-    failed = {each.index for each in report.failures}
+    starts = [start for start, _ in report.runs]
+    failed = sorted(each.index for each in report.failures)
     return _are_ascending(report.whole) and all(
-        any(start <= low and high <= stop for start, stop in report.runs) and failed.isdisjoint(range(low, high))
+        (at := bisect_right(starts, low) - 1) >= 0
+        and high <= report.runs[at][1]
+        and bisect_left(failed, low) == bisect_left(failed, high)
         for low, high in report.whole
     )
 

@@ -32,13 +32,13 @@ class Cause(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What became of a reported task; after any but `LATER` its worker forgets it."""
+    """What became of a reported task; after any but `LATER` and `BROKEN` its worker forgets it."""
 
     TAKEN = "taken"
     YOURS = "yours"  # already committed under this token
     STALE = "stale"  # superseded: ended otherwise, or leased to another
     CANCELLED = "cancelled"
-    BROKEN = "broken"  # of a merged value whose other tasks could not be taken: what was leased waits again, at no cost
+    BROKEN = "broken"  # of a merged value that can't be taken for all its tasks: its worker gives them back
     LATER = "later"  # the journal is full: keep it and report again
 
 

@@ -3,11 +3,12 @@
 Each reported run is judged in pieces. Tasks that the lease still covers are taken: what was taken
 away (cancelled, expired) is no longer covered. For others the lease ended; they are taken if they
 wait in the queue again and no later lease, failed attempt or retry lifted their floor. A merged value
-stands for all tasks of its block: if one of them can't be taken, none is, and those run again.
+stands for all tasks of its block: if one of them can't be taken, none is, and its worker gives back the rest.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -15,7 +16,6 @@ from typing import NamedTuple
 
 from taskgrid.lifecycle import BYTE, ENDED, STATE, TaskState
 from taskgrid.model import Cause, JobNumber, Reported, Run, SecondTry, Token, Verdict, WorkerId
-from taskgrid.scheduler import workers
 from taskgrid.scheduler.apply import commit, ended_rows
 from taskgrid.scheduler.lease import options_for, other_host
 from taskgrid.scheduler.runs import RunSet, as_runs, count, subtract
@@ -80,7 +80,7 @@ def report(core: Core, worker_id: WorkerId, outcomes: Outcomes, now: float) -> J
     for start, stop in outcomes.runs:
         judgement.verdicts += _judge(job, lease, outcomes.token, start, stop)
     if outcomes.whole:
-        judgement.verdicts = _without_broken(core, job, worker_id, outcomes, judgement.verdicts)
+        judgement.verdicts = _without_broken(judgement.verdicts, outcomes.whole)
     taken = [run for run, verdict in judgement.verdicts if verdict is Verdict.TAKEN]
     job.refused += count([run for run, verdict in judgement.verdicts if verdict is Verdict.STALE])
     if taken:
@@ -101,19 +101,24 @@ def _judge(job: Job, lease: Lease | None, token: Token, start: int, stop: int) -
     return verdicts
 
 
-def _without_broken(core: Core, job: Job, worker_id: WorkerId, outcomes: Outcomes, verdicts: _Verdicts) -> _Verdicts:
-    """Take nothing of a run that is to be taken whole and can't be: what the lease covers of it waits again."""
-    taken = RunSet(run for run, verdict in verdicts if verdict is Verdict.TAKEN)
-    broken = [run for run in outcomes.whole if not taken.covers(*run)]
+def _without_broken(verdicts: _Verdicts, whole: Sequence[Run]) -> _Verdicts:
+    """Take nothing of a run that is to be taken whole, in one row, and can't be; its worker gives back what it has."""
+    taken = [run for run, verdict in verdicts if verdict is Verdict.TAKEN]
+    starts = [start for start, _ in taken]
+    broken = RunSet(run for run in whole if not _is_within(run, taken, starts))
     if not broken:
         return verdicts
-    workers.release(core, worker_id, [workers.Held(outcomes.token, job.number, broken)])
     judged: _Verdicts = []
     for run, verdict in verdicts:
-        lost = RunSet(broken).within(*run) if verdict is Verdict.TAKEN else []
+        lost = broken.within(*run) if verdict is Verdict.TAKEN else []
         judged += [(piece, verdict) for piece in subtract(run, lost)]
         judged += [(piece, Verdict.BROKEN) for piece in lost]
     return judged
+
+
+def _is_within(run: Run, pieces: Sequence[Run], starts: Sequence[int]) -> bool:
+    at = bisect_right(starts, run[0]) - 1
+    return at >= 0 and run[1] <= pieces[at][1]
 
 
 def _verdict(job: Job, token: Token, index: int) -> Verdict | None:

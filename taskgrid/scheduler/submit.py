@@ -47,6 +47,7 @@ def submit(core: Core, chunk: Chunk, now: float) -> Submitted:
     job = core.by_id.get(chunk.job)
     if job is None:
         if twin := _twin(core, chunk):
+            _check_reduction(chunk, twin)
             return Submitted(twin, 0, None)
         return _open(core, chunk, now)
     job.client_seen = now
@@ -114,6 +115,17 @@ def lowered_mark(core: Core, job: Job) -> Change | None:
 def _twin(core: Core, chunk: Chunk) -> Job | None:
     key = chunk.spec.key if chunk.spec else None
     return core.by_key.get(key) if key else None
+
+
+def _check_reduction(chunk: Chunk, twin: Job) -> None:
+    """Refuse what would be read otherwise than its values were merged."""
+    if chunk.spec is not None and chunk.spec.reduce != twin.spec.reduce:
+        known = f"by {twin.spec.reduce.how}" if twin.spec.reduce else "by nothing"
+        raise ChunkRefused(
+            f"job {twin.number} has the key {twin.spec.key!r}, and merges its values otherwise: {known}",
+            why="the function that merges is another one here, or its code has changed since",
+            hint="submit under another key, or cancel and forget that job first",
+        )
 
 
 def _open(core: Core, chunk: Chunk, now: float) -> Submitted:

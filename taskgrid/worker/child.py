@@ -103,8 +103,10 @@ class TaskProcess:
                 self._left(batch, ordinal, outcome)
             size += len(outcome)
             if size > HAND_OVER_BYTES and lines:
-                self._hand_over(batch, ordinal)
-                size = len(outcome)
+                self._merge(batch, ordinal)
+                view[MERGING] = 0
+                self._courier.hand_over(batch)  # without this one, which counts as running until it is in the batch
+                size, now = len(outcome), clock()
             lines.append(outcome)
             if now >= due:
                 self._hand_over(batch, ordinal + 1)
@@ -132,13 +134,18 @@ class TaskProcess:
         return ((job, task, attempt, now() + limit, function, payload) for task, attempt, payload in rows)
 
     def _hand_over(self, batch: Batch, following: int) -> None:
-        if batch.blocks is not None:  # its last task counts as running: limits and a cancellation end this too
+        SLOT[0] = None
+        self._merge(batch, following - 1)
+        self._view[AT] = ~following
+        self._view[MERGING] = 0
+        self._courier.hand_over(batch)
+
+    def _merge(self, batch: Batch, at: int) -> None:
+        """Merge what can be; `at`, which has run, counts as running: limits and a cancellation end this too."""
+        if batch.blocks is not None and batch.lines:
+            self._view[AT] = at
             self._view[MERGING] = 1
             self._courier.merge(batch)
-            self._view[MERGING] = 0
-        SLOT[0] = None
-        self._view[AT] = ~following
-        self._courier.hand_over(batch)
 
     def _left(self, batch: Batch, ordinal: int, outcome: bytes) -> None:
         """Note the files that a task left to be published, unless its value came to nothing."""

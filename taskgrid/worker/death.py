@@ -34,7 +34,7 @@ class Reason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Killing:
-    """The agent's reason, and the ordinal of the task it was for."""
+    """The agent's reason, and the ordinal of the task it was for; for a limit without one, values were merged."""
 
     reason: Reason
     ordinal: int | None = None
@@ -71,15 +71,22 @@ def blame(suspect: int, killing: Killing | None, death: Death, *, oom: bool) -> 
 def suspects(assigned: Assigned, words: Words, killing: Killing | None) -> list[int]:
     """Return the ordinals of the running task, or of all tasks whose outcomes the child took along.
 
-    None while values were merged: that is not done again then, so there is nobody to be found.
+    None if a merge did it: that is not done again then, so there is nobody to be found.
     """
-    if words.merging():
+    if words.merging() or died_of_a_merge(words, killing):
         return []
     running = words.running()
     spoilt = killing is not None and killing.reason is Reason.BROKEN
     if spoilt or (killing is None and running is None):
         return assigned.begun(words.unbegun())
     return [running[0]] if running is not None and assigned.find(running[0]) is not None else []
+
+
+def died_of_a_merge(words: Words, killing: Killing | None) -> bool:
+    """Say whether the child ended while values were merged, by itself or for a limit that this exceeded."""
+    if killing is None:
+        return words.merging()
+    return killing.ordinal is None and killing.reason in {Reason.TIME_LIMIT, Reason.MEMORY}
 
 
 @dataclass(frozen=True, slots=True)

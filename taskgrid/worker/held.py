@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from taskgrid.model import JobNumber, Run, Token
 from taskgrid.model.job import TaskOptions
@@ -16,6 +16,9 @@ from taskgrid.scheduler.runs import RunSet, as_runs, count
 from taskgrid.transport.protocol import Bundle, FailedAttempt, HeldLease
 from taskgrid.worker.frames import Assignment, Outcomes, Slip, Unpublished
 from taskgrid.worker.positions import indices, part
+
+_FAILURE_BYTES: Final = 512
+_WHOLE_BYTES: Final = 32
 
 
 class Lease:
@@ -146,6 +149,11 @@ class Ended(NamedTuple):
         unpublished = tuple((_task_at(runs, each.ordinal - first), each) for each in outcomes.unpublished)
         whole = tuple((start := _task_at(runs, low - first), start + high - low) for low, high in outcomes.whole)
         return cls(lease, runs, lines, failures, outcomes.nanoseconds / 1e9, outcomes.durations, unpublished, whole)
+
+    @property
+    def header_bytes(self) -> int:
+        """What failures and merged values may add to a request's header, in bytes."""
+        return _FAILURE_BYTES * len(self.failures) + _WHOLE_BYTES * len(self.whole)
 
     def only(self, runs: tuple[Run, ...]) -> Ended:
         """Return the outcomes of these tasks alone; slot time and durations stay with what was taken."""

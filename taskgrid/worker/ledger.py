@@ -2,7 +2,8 @@
 
 The one place where the worker's threads meet. The leaser enters leases, the pool adds outcomes and
 gives back, the reporter and the beat take what they carry to the master and enter its answers. An
-outcome leaves only by a verdict other than *later*, or when its lease is dropped. No I/O here.
+outcome leaves only by a verdict other than *later*, or when its lease is dropped; by *broken* its tasks stay,
+to be given back. No I/O here.
 """
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ MARGIN: Final = 1 / 6
 """Of a lease's time: the worker trusts it that much less long than the master does."""
 _BATCH_BYTES: Final = 6 << 20
 """Outcome lines in one report request, so that its frame stays below the wire's limit."""
-_FAILURE_BYTES: Final = 512
-"""What a failure may add to the request's header."""
 
 
 class Ledger:
@@ -97,7 +96,7 @@ class Ledger:
             batch: list[Ended] = []
             size = 0
             while self._ended:
-                size += len(self._ended[0].lines) + _FAILURE_BYTES * len(self._ended[0].failures)
+                size += len(self._ended[0].lines) + self._ended[0].header_bytes
                 if batch and size > _BATCH_BYTES:
                     break
                 batch.append(self._ended.popleft())
@@ -130,6 +129,8 @@ class Ledger:
                 for answer in judged:
                     if answer.verdict is Verdict.LATER:
                         later.append(ended.only(answer.runs))
+                    elif answer.verdict is Verdict.BROKEN:
+                        self._give_back([Work(ended.lease, answer.runs, b"")])
                     else:
                         self._forget(ended.lease, answer.runs)
             self._put_back(later, len(batch))
@@ -182,11 +183,14 @@ class Ledger:
     # ------------------------------------------------------------ giving back
 
     def give_back(self, works: Iterable[Work]) -> None:
-        """Keep tasks that were not begun for the next release."""
+        """Keep tasks that were not begun, or of which nothing was kept, for the next release."""
         with self._lock:
-            self._back.extend(work for work in works if work.lease.token in self._leases)
-            if self._back:
-                self._owing.set()
+            self._give_back(works)
+
+    def _give_back(self, works: Iterable[Work]) -> None:
+        self._back.extend(work for work in works if work.lease.token in self._leases)
+        if self._back:
+            self._owing.set()
 
     def next_release(self) -> list[Work]:
         """Take what is to be given back."""

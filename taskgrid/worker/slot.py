@@ -17,7 +17,17 @@ import structlog
 from taskgrid.model import JobNumber
 from taskgrid.worker.assigned import Assigned
 from taskgrid.worker.cut import Cut, Give
-from taskgrid.worker.death import Blamed, Killing, Reason, blame, over_limit, over_memory, suspects, system_oom_kills
+from taskgrid.worker.death import (
+    Blamed,
+    Killing,
+    Reason,
+    blame,
+    died_of_a_merge,
+    over_limit,
+    over_memory,
+    suspects,
+    system_oom_kills,
+)
 from taskgrid.worker.frames import (
     Nonsense,
     OldCode,
@@ -251,7 +261,7 @@ class Slot:
     def _watch_task(self, child: Child, running: Running, now: float) -> None:
         ran = now - running.since / 1e9
         if (reason := over_limit(running.lease, ran, child, self._terms.memory_limit)) is not None:
-            self.kill(Killing(reason, running.ordinal))
+            self.kill(Killing(reason, None if child.words.merging() else running.ordinal))
         elif running.lease.options.alone and now >= running.lease.trusted_until:
             self.kill(Killing(Reason.UNTRUSTED))
         elif self._must_hold(now):
@@ -298,7 +308,7 @@ class Slot:
             pass
         death = child.bury()
         begun = suspects(self._assigned, child.words, self._killing)
-        if child.words.merging() and (running := self._running()):
+        if died_of_a_merge(child.words, self._killing) and (running := self._running()):
             self._terms.unmerged.add(running.lease.job)
         blamed = self._blamed(child, death, begun)
         works = halved(self._assigned.remove_all(but=blamed), len(begun))

@@ -35,6 +35,17 @@ def half(n: int) -> float:
         raise ValueError("three is odd")
     return n / 2
 
+def even(n: int) -> bool:
+    return n % 2 == 0
+
+def one_if_there(path: str) -> int:
+    if not os.path.exists(path):
+        raise ValueError("it is not there")
+    return 1
+
+def breaks(parts: list[float]) -> float:
+    return len(parts) / 0
+
 def largest(parts: list[float]) -> float:
     return max(parts)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,12 +76,36 @@ def test_values_are_merged_into_one_line(grid: World) -> None:
     assert (by_name.returncode, by_name.stdout, by_name.stderr) == (0, "10001.5\n", "")
     by_kind = grid.run("map", "mytasks:half", "-", "--reduce", "merge", given=items)
     assert (by_kind.returncode, by_kind.stdout) == (0, f"{sum(range(4, 20_004)) / 2}\n")
+    many = grid.run("map", "mytasks:even", "-", "--reduce", "merge", given=items)
+    assert (many.returncode, many.stdout) == (0, "10000\n"), "of values that are true: which is no bool"
     failed = grid.run("map", "mytasks:half", "2", "3", "--reduce", "merge")
     assert (failed.returncode, failed.stdout) == (1, "")
-    assert "three is odd" in failed.stderr
+    assert re.search(r"there is no result: task \d+\.1 has none \(ValueError: three is odd\)", failed.stderr)
+    worse = grid.run("map", "mytasks:half", "2", "4", "--reduce", "mytasks:breaks")
+    assert (worse.returncode, worse.stdout) == (2, "")
+    assert re.match(r"error: the values of job \d+ can't be merged: ZeroDivisionError", worse.stderr)
     nowhere = grid.run("map", "mytasks:half", "2", "--reduce", "mytasks:most")
     assert nowhere.returncode == 2
     assert "mytasks has no function 'most'" in nowhere.stderr
+
+
+def test_a_map_that_merges_sends_all_before_it_tells_what_failed(grid: World) -> None:
+    """A slow producer's last item is in the job, too: what failed can be brought back, and the result is whole."""
+    map_ = grid.start("map", "mytasks:one_if_there", "-", "--reduce", "merge", stdin=subprocess.PIPE)
+    assert map_.stdin is not None
+    flag = grid.home / "flag"
+    map_.stdin.write(f"{flag}\n")
+    map_.stdin.flush()
+    eventually(lambda: '"failed": 1' in grid.run("jobs", "last", "-o", "json").stdout)
+    map_.stdin.write(f"{grid.home}\n")
+    map_.stdin.close()
+    assert map_.wait(WITHIN) == 1
+    (job,) = json.loads(grid.run("jobs", "last", "-o", "json").stdout)
+    assert (job["total"], job["sealed"]) == (2, True)
+    flag.touch()
+    assert grid.run("retry", "last").returncode == 0
+    done = grid.run("results", "last", "--wait")
+    assert (done.returncode, done.stdout) == (0, "2\n")
 
 
 def test_a_merged_job_is_read_as_the_one_line_it_is(grid: World) -> None:

@@ -106,3 +106,12 @@ def total_without_end(parts: list[float]) -> float:
     while "client_tasks_submitter" not in os.environ:
         time.sleep(1)
     return sum(parts)
+
+
+def waits_unless(path: str | None, word: str) -> str:
+    """Return the word once the file exists; without one, fail by it."""
+    if path is None:
+        raise ValueError(word)
+    while not Path(path).exists():
+        time.sleep(0.01)
+    return word

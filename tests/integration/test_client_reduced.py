@@ -20,6 +20,7 @@ from client_tasks import (
     total_or_death,
     total_without_end,
     waits_for,
+    waits_unless,
 )
 from client_world import eventually, grid
 
@@ -27,7 +28,7 @@ from taskgrid import Grid
 from taskgrid.client.job import Job
 from taskgrid.client.results import replies
 from taskgrid.client.tree import Tree
-from taskgrid.errors import FunctionRefused, UsageError
+from taskgrid.errors import ChunkRefused, FunctionRefused, UsageError
 from taskgrid.journal.export import export
 from taskgrid.journal.verify import verify
 from taskgrid.transport.protocol import Order
@@ -125,6 +126,7 @@ def test_a_task_that_failed_is_told_and_can_be_brought_back(grid: Grid, tmp_path
         marked.unlink()
     assert job.retry() == 3
     assert job.result(60) == by_definition(1000)
+    assert grid.job(job.number).result(60) == by_definition(1000), "who reads it all now sees the old failures first"
 
 
 def test_an_export_says_of_each_task_where_its_value_went(grid: Grid, tmp_path: Path) -> None:
@@ -141,6 +143,27 @@ def test_an_export_says_of_each_task_where_its_value_went(grid: Grid, tmp_path: 
     assert merged
     assert into == dict.fromkeys(merged, 63)
     assert sum(task.get("merged", task.get("value", 0)) for task in tasks) == sum(range(5000))
+
+
+def test_an_error_is_told_as_soon_as_it_is_known(grid: Grid, tmp_path: Path) -> None:
+    """Long before the job's end, also if somebody looked at what there is before."""
+    stop = tmp_path / "stop"
+    job = grid.submit_job(waits_unless, [(None, "bad"), (str(stop), "good")], star=True, reduce="merge")
+    eventually(lambda: job.progress().ended == 1)
+    assert job.partial() is None
+    with pytest.raises(ValueError, match="bad"):
+        job.result(20)
+    assert not job.progress().complete
+    stop.touch()
+    assert job.wait(20)
+
+
+def test_a_key_with_another_reduction_is_refused(grid: Grid) -> None:
+    """What its workers have merged would be put together otherwise."""
+    grid.submit_job(third, range(100), key="thirds", reduce=total)
+    assert grid.submit_job(third, range(100), key="thirds", reduce=total).result(30) == by_definition(100)
+    with pytest.raises(ChunkRefused, match="merges its values otherwise"):
+        grid.submit_job(third, range(100), key="thirds")
 
 
 def test_partial_follows_and_ends(grid: Grid) -> None:

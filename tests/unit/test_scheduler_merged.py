@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from scheduler_scene import Scene, states
 
+from taskgrid.errors import ChunkRefused
 from taskgrid.model import JobId, JobSpec, Reduce, Run, Verdict, WorkerId, new_id
-from taskgrid.scheduler import report
+from taskgrid.scheduler import report, workers
 from taskgrid.scheduler.lease import Grant
 from taskgrid.scheduler.limits import Limits
 from taskgrid.scheduler.state import Job
@@ -49,17 +50,29 @@ def test_a_merged_value_is_taken_for_all_its_tasks() -> None:
 
 
 def test_a_merged_value_of_which_a_task_was_cancelled_is_taken_for_none() -> None:
-    """The others of its block wait again at no cost; what lies outside of it is taken."""
+    """The others of its block stay its worker's, which gives them back at no cost; what lies outside of it is taken."""
     scene = Scene(ROOMY)
     worker, job, grant = leased(scene, 10)
     scene.cancel(job, (2, 3))
     verdicts = merged_report(scene, worker, grant, [(0, 10)], [(0, 4), (4, 8)])
     assert verdicts == [BROKEN, BROKEN, CANCELLED, BROKEN, *[TAKEN] * 6]
-    assert states(job)[:4] == ["queued", "queued", "cancelled", "queued"]
+    assert states(job)[:4] == ["leased", "leased", "cancelled", "leased"]
+    workers.release(scene.core, worker, [workers.Held(grant.lease.token, job.number, [(0, 2), (3, 4)])])
     assert not job.leases
     (again,) = scene.lease(worker)
     assert again.runs == ((0, 2), (3, 4))
     assert not again.attempts, "given back, it is the first attempt still"
+
+
+def test_a_merged_value_whose_tasks_are_its_workers_only_in_part_is_taken_for_none() -> None:
+    """All of them could be taken, but not in one row: half of a merged value would stand there without the other."""
+    scene = Scene(ROOMY)
+    worker, job, grant = leased(scene, 4)
+    scene.tick(31)
+    scene.worker("a")
+    scene.beat(worker, grant, runs=((0, 2),))
+    assert states(job) == ["leased", "leased", "queued", "queued"]
+    assert merged_report(scene, worker, grant, [(0, 4)], [(0, 4)]) == [BROKEN] * 4
 
 
 def test_a_merged_value_that_another_has_begun_again_is_taken_for_none() -> None:
@@ -110,6 +123,23 @@ def test_bundles_of_a_job_that_merges_end_where_blocks_do(size: int, runs: list[
         got += grants[0].runs
         scene.report(worker, grants[0])
     assert got == runs
+
+
+def test_a_key_names_a_job_only_if_it_merges_alike() -> None:
+    """Who reads it would put together otherwise what workers have merged."""
+    scene = Scene()
+    for known, asked in ((None, "merge"), ("merge", None), ("merge", "m:total"), ("m:total", "merge")):
+        for number, how in enumerate((known, asked)):
+            identity = JobId(new_id())
+            reduce = Reduce(how=how) if how else None
+            spec = JobSpec(id=identity, function="m:f", reduce=reduce, key=f"{known} then {asked}")
+            if number:
+                with pytest.raises(ChunkRefused, match="merges its values otherwise"):
+                    scene.chunk(identity, 0, 1, spec=spec)
+            else:
+                job = scene.chunk(identity, 0, 1, spec=spec).job
+        same = scene.chunk(JobId(new_id()), 0, 1, spec=job.spec.model_copy(update={"id": JobId(new_id())}))
+        assert same.job is job
 
 
 def replace_job(grant: Grant, job: Job) -> Grant:

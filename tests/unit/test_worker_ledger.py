@@ -131,6 +131,31 @@ def test_what_is_given_back_stays_held_until_the_master_took_it() -> None:
     assert ledger.next_release() == []
 
 
+def test_tasks_of_a_broken_merge_are_given_back() -> None:
+    """By the beat, as what was never begun: one that is on its way names them still."""
+    owing = threading.Event()
+    ledger = Ledger(1000, owing)
+    (work,) = enter(ledger)
+    ledger.add(Ended(work.lease, ((0, 4),), b"+6\n\n\n", whole=((0, 3),)))
+    batch = ledger.next_batch()
+    assert ledger.as_reports(batch)[0].whole == ((0, 3),)
+    ledger.settle(batch, [(judge((0, 3), verdict=Verdict.BROKEN), judge((3, 4)))])
+    assert owing.is_set()
+    assert ledger.held()[0].runs == ((0, 3),)
+    works = ledger.next_release()
+    assert [each.runs for each in works] == [((0, 3),)]
+    ledger.released(works)
+    assert ledger.held() == ()
+
+
+def test_merged_values_told_later_stay_whole(ledger: Ledger) -> None:
+    """As far as their blocks are among those tasks."""
+    (work,) = enter(ledger)
+    ended = Ended(work.lease, ((0, 4),), b"+1\n\n+5\n", whole=((0, 2), (2, 4)))
+    kept = ended.only(((2, 4),))
+    assert (kept.runs, kept.lines, kept.whole) == (((2, 4),), b"+5\n", ((2, 4),))
+
+
 def test_one_request_carries_no_more_than_a_frame_holds() -> None:
     """Outcomes of many leases go together, up to six mebibytes."""
     ledger = Ledger(1 << 30, threading.Event())
