@@ -78,7 +78,7 @@ class WrittenJob:
 
     def mark(self, mark: int) -> WrittenJob:
         """Let tasks below `mark` have been leased."""
-        self._commit([Marked(mark=mark)])
+        self._commit([Marked(mark=mark, epoch=self.journal.epoch.number)])
         return self
 
     def report(self, start: int, stop: int, failed: Sequence[Run] = ()) -> WrittenJob:

@@ -22,8 +22,6 @@ class Created(Model):
     number: JobNumber
     spec: JobSpec
     at: float
-    epoch: int = 0
-    """The master's start that accepted it: no token of before can be about this job."""
 
 
 class Accepted(Model):
@@ -55,6 +53,8 @@ class Marked(Model):
 
     kind: Literal["marked"] = "marked"
     mark: int
+    epoch: int = 0
+    """The master's start that wrote it: no token of before can be of a first lease that it let out."""
 
 
 class Leased(Model):

@@ -10,7 +10,8 @@ Reasoning worth knowing before a change:
 
 - *Fence.* A task's first lease writes nothing. The journal's mark, written ahead in large steps,
   says below which index tasks may have been leased. Every later lease is a record, and its token
-  becomes the task's floor. A report is taken if the task has not ended and its token is not below
+  becomes the task's floor; until then that is the first token of the epoch in which the mark was
+  moved over it (`marks`). A report is taken if the task has not ended and its token is not below
   the floor; a failed attempt or a retry lifts the floor past every token given out before.
 - *Doubt.* After a restart, tasks below the mark may still be held by a worker: they wait one lease
   time for it to come and name them; tasks from the mark on go out at once.

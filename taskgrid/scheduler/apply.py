@@ -51,7 +51,7 @@ def apply(job: Job, record: Record) -> None:  # noqa: C901  # one case per kind 
     job.next_record += 1
     match record:
         case Created():
-            job.born = record.epoch
+            pass  # the job itself
         case Accepted():
             job.states.extend(bytes(record.count))
             job.counts[0] += record.count
@@ -64,7 +64,7 @@ def apply(job: Job, record: Record) -> None:  # noqa: C901  # one case per kind 
             job.sealed = job.abandoned = False
             job.ended_at = None
         case Marked():
-            job.mark = record.mark
+            job.move_mark(record.mark, record.epoch)
             job.mark_record = job.next_record - 1
         case Leased():
             _lease(job, record)
@@ -98,7 +98,8 @@ def place(job: Job, start: int, stop: int) -> None:
 
 def _lease(job: Job, record: Leased) -> None:
     for start, stop in record.runs:
-        job.mark = max(job.mark, stop)  # the cursor may have passed it over cancelled tasks that were brought back
+        if stop > job.mark:  # the cursor may have passed it over cancelled tasks that were brought back
+            job.move_mark(stop, record.token.epoch)
         job.unqueue(start, stop)
         _fall_due(job, start, stop)
         job.trails.update(

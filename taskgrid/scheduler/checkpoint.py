@@ -19,6 +19,7 @@ from taskgrid.lifecycle import BYTE, STATE, TaskState
 from taskgrid.model import Created, JobNumber, JobSpec, Record, Run, Token
 from taskgrid.model.job import Model
 from taskgrid.scheduler.apply import apply
+from taskgrid.scheduler.marks import Marks
 from taskgrid.scheduler.runs import RunSet
 from taskgrid.scheduler.state import Core, Job
 from taskgrid.scheduler.trails import Past, Trails, rank
@@ -41,7 +42,6 @@ _FACTS: Final = (
     "retries",
     "mark",
     "mark_record",
-    "born",
 )
 _LINES: Final = ("again", "singles", "isolated")
 
@@ -74,7 +74,7 @@ class _Head(Model):
     retries: int = 0
     mark: int
     mark_record: int
-    born: int = 0
+    marks: tuple[tuple[int, int], ...] = ()
     again: tuple[Run, ...]
     singles: tuple[Run, ...]
     isolated: tuple[Run, ...] = ()
@@ -116,7 +116,7 @@ class Snapshot:
 
 def snapshot(job: Job) -> Snapshot:
     """Take a job's durable state, as of its newest record."""
-    facts = {name: getattr(job, name) for name in _FACTS}
+    facts = {name: getattr(job, name) for name in _FACTS} | {"marks": tuple(job.marks)}
     lines = {name: getattr(job, name).copy() for name in _LINES}
     away = {host: line.copy() for host, line in job.elsewhere.items()}
     return Snapshot(job.number, job.next_record, facts, lines, away, bytes(job.states), *job.trails.columns())
@@ -134,6 +134,7 @@ def load(body: bytes) -> Job:
     job = _replaying(Job(head.number, head.spec, head.created_at))
     for name in _FACTS:
         setattr(job, name, getattr(head, name))
+    job.marks = Marks(head.marks)
     unpacking = zlib.decompressobj()
     job.states = bytearray(unpacking.decompress(packed))
     job.counts = [job.states.count(state) for state in range(len(STATE))]

@@ -243,7 +243,7 @@ def _take_fresh(core: Core, job: Job, worker: Worker, answer: Leases, now: float
     if job.states.count(_QUEUED, start, stop) != stop - start:
         stop = next(at for at in range(start, stop) if job.states[at] != _QUEUED)
     job.cursor = stop
-    if mark := next_mark(job, stop, now):
+    if mark := next_mark(core, job, stop, now):
         answer.changes.append(commit(core, job, mark))
     if job.mark_record > job.committed_record:
         answer.rests_on[job] = max(job.mark_record, answer.rests_on.get(job, -1))

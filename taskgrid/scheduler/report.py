@@ -73,7 +73,7 @@ def report(core: Core, worker_id: WorkerId, outcomes: Outcomes, now: float) -> J
     worker = core.workers.get(worker_id)
     if worker:
         worker.seen_at = now
-    if job is None or not core.known_token(job, outcomes.token):
+    if job is None or not core.known_token(outcomes.token):
         return Judgement([(run, Verdict.STALE) for run in outcomes.runs])
     judgement = Judgement()
     lease = core.leases.get(outcomes.token)
@@ -129,7 +129,7 @@ def _verdict(job: Job, token: Token, index: int) -> Verdict | None:
         return Verdict.CANCELLED
     if state in _ENDED:
         return None
-    if state != _QUEUED or rank(token) < job.trails.floor(index):
+    if state != _QUEUED or rank(token) < job.floor(index):
         return Verdict.STALE
     return Verdict.TAKEN
 

@@ -21,6 +21,7 @@ from taskgrid.model import CodeVersion, Epoch, JobId, JobNumber, JobSpec, Record
 from taskgrid.scheduler.alarms import Alarms
 from taskgrid.scheduler.durations import Durations
 from taskgrid.scheduler.limits import Limits
+from taskgrid.scheduler.marks import Marks
 from taskgrid.scheduler.runs import RunSet
 from taskgrid.scheduler.trails import Trails
 from taskgrid.scheduler.waiting import ByCode, Kind, Owner, Turn, Waiting
@@ -111,7 +112,6 @@ class Job:
         self.number = number
         self.spec = spec
         self.created_at = at
-        self.born = 0  # the epoch that it was accepted in
         self.states = bytearray()
         self.counts = [0] * len(STATE)
         self.next_ordinal = self.next_record = 0
@@ -122,6 +122,7 @@ class Job:
         self.marked_at = 0.0
         self.mark_step = 16
         self.mark = self.cursor = 0
+        self.marks = Marks()
         self.again, self.singles, self.isolated = RunSet(), RunSet(), RunSet()
         self.elsewhere: dict[str, RunSet] = {}
         self.doubt = RunSet()
@@ -205,6 +206,16 @@ class Job:
             return
         for state in _STATES:
             counts[state] += states.count(state, start, stop) - before.count(state)
+
+    def move_mark(self, mark: int, epoch: int) -> None:
+        """Let tasks below `mark` be leased for the first time, in `epoch`."""
+        if mark > self.mark:
+            self.marks.move(self.mark, epoch)
+        self.mark = mark
+
+    def floor(self, index: int) -> int:
+        """Return the rank below which reports on a task are stale."""
+        return max(self.trails.floor(index), self.marks.floor(index))
 
     def holder(self, index: int) -> Lease | None:
         """Return the lease that covers a task."""
@@ -355,12 +366,9 @@ class Core:
         if job.spec.key and self.by_key.get(job.spec.key) is job:
             del self.by_key[job.spec.key]
 
-    def known_token(self, job: Job, token: Token) -> bool:
-        """Say whether the token is of this journal's history, and not older than the job.
-
-        A journal put back to before the job gives its number to another.
-        """
-        return token.epoch >= job.born and self.epochs.get(token.epoch) == token.salt
+    def known_token(self, token: Token) -> bool:
+        """Say whether the token is of this journal's history."""
+        return self.epochs.get(token.epoch) == token.salt
 
     def renew(self, lease: Lease, now: float) -> None:
         """Let a lease begin anew; all last as long, so it is the last to expire."""

@@ -86,7 +86,7 @@ def seal_abandoned(core: Core, job: Job, now: float) -> Change | None:
     return commit(core, job, Sealed(abandoned=True, at=now))
 
 
-def next_mark(job: Job, cursor: int, now: float) -> Marked | None:
+def next_mark(core: Core, job: Job, cursor: int, now: float) -> Marked | None:
     """Return the mark to write before the cursor moves to `cursor`; None if it is far enough ahead.
 
     Its step adapts to how fast leases move the cursor, not to how fast chunks come: what is below the
@@ -99,7 +99,7 @@ def next_mark(job: Job, cursor: int, now: float) -> Marked | None:
     elif now - job.marked_at > 1.0:
         job.mark_step = max(job.mark_step // 2, _SLOWEST_STEP)
     job.marked_at = now
-    return Marked(mark=min(job.total, cursor + job.mark_step))
+    return Marked(mark=min(job.total, cursor + job.mark_step), epoch=core.epoch.number)
 
 
 def _is_short(job: Job, cursor: int, total: int) -> bool:
@@ -109,7 +109,9 @@ def _is_short(job: Job, cursor: int, total: int) -> bool:
 
 def lowered_mark(core: Core, job: Job) -> Change | None:
     """Put the mark back to the cursor, when nothing will be leased any more in this epoch; None if it is there."""
-    return commit(core, job, Marked(mark=job.cursor)) if job.mark > job.cursor else None
+    if job.mark <= job.cursor:
+        return None
+    return commit(core, job, Marked(mark=job.cursor, epoch=core.epoch.number))
 
 
 def _twin(core: Core, chunk: Chunk) -> Job | None:
@@ -145,7 +147,7 @@ def _open(core: Core, chunk: Chunk, now: float) -> Submitted:
     _check_room(core, chunk.count)
     job = Job(core.next_number, chunk.spec, now)
     core.add(job)
-    return _accept(core, job, chunk, [Created(number=job.number, spec=job.spec, at=now, epoch=core.epoch.number)], now)
+    return _accept(core, job, chunk, [Created(number=job.number, spec=job.spec, at=now)], now)
 
 
 def _accept(core: Core, job: Job, chunk: Chunk, opening: list[Record], now: float) -> Submitted:
@@ -156,7 +158,7 @@ def _accept(core: Core, job: Job, chunk: Chunk, opening: list[Record], now: floa
     # The mark goes with the chunk while the backlog is short, so that its tasks need no second commit.
     total = first + chunk.count
     if _is_short(job, job.cursor, total):
-        records.append(Marked(mark=min(total, job.cursor + job.mark_step)))
+        records.append(Marked(mark=min(total, job.cursor + job.mark_step), epoch=core.epoch.number))
     job.payload_bytes = max(job.payload_bytes, chunk.size / max(chunk.count, 1))
     change = commit(core, job, *records)
     if opening:

@@ -169,7 +169,7 @@ def _extend_all(core: Core, by: float) -> None:
 
 def _extend(core: Core, worker: Worker, held: Held, now: float) -> list[Taken]:
     job = core.jobs.get(held.job)
-    if job is None or not core.known_token(job, held.token):
+    if job is None or not core.known_token(held.token):
         return [Taken(held.token, list(held.runs), cancelled=False)]
     lease = core.leases.get(held.token)
     if lease is None:
@@ -188,7 +188,7 @@ def _take_up(core: Core, job: Job, worker: Worker, held: Held, now: float) -> Le
     lease = Lease(held.token, job.number, worker.id, RunSet(), count(held.runs), now)
     for start, stop in held.runs:
         for index in range(max(start, 0), min(stop, max(job.cursor, job.mark), job.total)):
-            if job.states[index] == _QUEUED and rank(held.token) >= job.trails.floor(index):
+            if job.states[index] == _QUEUED and rank(held.token) >= job.floor(index):
                 job.unqueue(index, index + 1)
                 job.move(index, index + 1, TaskEvent.GRANTED)
                 lease.runs.add(index, index + 1)

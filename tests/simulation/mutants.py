@@ -85,6 +85,10 @@ def _restore_without_doubt(core: Any, job: Any, now: float) -> None:
 _restore = checkpoint.restore
 
 
+def _floor_of_records(job: Any, index: int) -> int:
+    return job.trails.floor(index)
+
+
 def _leased_without_tries(job: Any, lost: Any, runs: Any) -> Any:
     return _leased(job, lost, runs).model_copy(update={"tries": ()})
 
@@ -154,10 +158,6 @@ def _position_as_asked(_: Any, job: Any, request: Any) -> int:
 def _shared_by_all_starts(queue: Any, job: Any, cursor: Any) -> int:
     current = cursor.epoch == queue._engine.core.epoch.number
     return job.committed_sequence if current else job.restored_sequence
-
-
-def _known_by_its_salt(core: Any, _: Any, token: Any) -> bool:
-    return core.epochs.get(token.epoch) == token.salt
 
 
 def _repeat_is_new(core: Any, chunk: Any, now: float) -> Any:
@@ -231,6 +231,7 @@ MUTANTS: dict[str, Mutant] = {
         results, "is_complete", _complete_as_committed, first=35_681, within=1
     ),
     "a later lease sets no floor": Mutant(apply, "_lease", _lease_without_floor, first=14),
+    "a first lease is good whenever it was": Mutant(state.Job, "floor", _floor_of_records, first=40_693, within=1),
     "floors are not restored on replay": Mutant(checkpoint, "restore", _restore_without_floors, first=9),
     "nobody waits for those who may still hold a task": Mutant(checkpoint, "restore", _restore_without_doubt, first=14),
     "doubt ends before an alone task's lease does": Mutant(
@@ -265,7 +266,7 @@ MUTANTS: dict[str, Mutant] = {
     "the mark is not written ahead": Mutant(lease, "next_mark", _never, first=2),
     "tokens of another history are known": Mutant(state.Core, "known_token", _yes, RESTORED),
     "a token of before a job speaks of it": Mutant(
-        state.Core, "known_token", _known_by_its_salt, FAILING_UNSYNCED, first=115
+        state.Job, "floor", _floor_of_records, FAILING_UNSYNCED, first=115, within=1
     ),
     "a worker trusts its lease longer than the master": Mutant(ledger, "MARGIN", -0.5, OUT_OF_TOUCH, first=3),
     "outcomes that shall come later are forgotten": Mutant(ledger.Ledger, "_put_back", _put_nothing_back, FULL),

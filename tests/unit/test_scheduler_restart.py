@@ -8,7 +8,8 @@ from journal_scene import OF_BEFORE_COLUMNS
 from scheduler_scene import Scene, fault, states
 
 from taskgrid.model import Backoff, Token, Verdict
-from taskgrid.scheduler import checkpoint, workers
+from taskgrid.scheduler import checkpoint, submit, workers
+from taskgrid.scheduler.lease import Grant
 from taskgrid.scheduler.trails import Past, rank
 
 
@@ -58,6 +59,51 @@ def test_a_holder_of_before_the_restart_takes_its_lease_up_again() -> None:
     assert scene.report(worker, before, runs=((0, 1),)) == {0: Verdict.TAKEN}
     (taken,) = scene.beat(worker, before, runs=((0, 1),)) or []
     assert taken.runs == [(0, 1)]
+
+
+def test_a_first_lease_that_the_journal_lost_is_refused_once_its_task_goes_out_anew() -> None:
+    """The end of the journal is gone, the mark with it; what was given since is taken, also by later starts."""
+    scene = Scene()
+    worker = scene.worker("a")
+    job = scene.job(40)
+    kept = len(scene.records[job.number])
+    lost = [scene.lease(worker)[0] for _ in range(20)]
+    assert lost[19].runs == ((19, 20),)
+    del scene.records[job.number][kept:]
+    scene.restart()
+    assert scene.again(job).mark == 16
+    worker = scene.worker("a")
+    given = [scene.lease(worker)[0] for _ in range(4)]
+    assert given[3].runs == lost[19].runs
+    for _ in range(2):
+        scene.restart()
+        worker = scene.worker("a")
+        (taken,) = scene.beat(worker, lost[18], runs=((18, 19),)) or []
+        assert taken.runs == [(18, 19)]
+        assert scene.report(worker, lost[19], runs=((19, 20),)) == {19: Verdict.STALE}
+        assert scene.beat(worker, given[2], runs=((18, 19),)) == []
+    assert scene.report(worker, given[3], runs=((19, 20),)) == {19: Verdict.TAKEN}
+    assert scene.report(worker, lost[15], runs=((15, 16),)) == {15: Verdict.TAKEN}
+
+
+def test_first_leases_of_each_start_are_taken_by_all_later_ones() -> None:
+    """Stopped in order or killed, from records or from a checkpoint: who holds a first lease still has it."""
+    scene = Scene()
+    job = scene.job(60)
+    given: list[Grant] = []
+    for stopped in (True, False, True):
+        worker = scene.worker("a")
+        given += [scene.lease(worker)[0] for _ in range(3)]
+        if stopped:
+            scene.keep(submit.lowered_mark(scene.core, scene.again(job)))
+        scene.restart()
+    assert [grant.runs[0][0] for grant in given] == [0, 1, 2, 3, 4, 5, 20, 21, 22]
+    assert [*scene.again(job).marks] == [(0, 1), (3, 2), (20, 3)]
+    stored = checkpoint.load(checkpoint.dump(scene.again(job)))
+    assert [*stored.marks] == [*scene.again(job).marks]
+    worker = scene.worker("a")
+    for grant in given:
+        assert scene.report(worker, grant, runs=grant.runs) == {grant.runs[0][0]: Verdict.TAKEN}
 
 
 def test_a_token_of_another_history_is_refused() -> None:
