@@ -118,6 +118,8 @@ def snapshot(job: Job) -> Snapshot:
     """Take a job's durable state, as of its newest record."""
     facts = {name: getattr(job, name) for name in _FACTS} | {"marks": tuple(job.marks)}
     lines = {name: getattr(job, name).copy() for name in _LINES}
+    for run in job.held_back:
+        lines["again"].add(*run)
     away = {host: line.copy() for host, line in job.elsewhere.items()}
     return Snapshot(job.number, job.next_record, facts, lines, away, bytes(job.states), *job.trails.columns())
 
@@ -175,9 +177,11 @@ def restore(core: Core, job: Job, now: float) -> None:
     """Take a replayed job in: tasks below the mark that may still be held wait for their holders."""
     job.cursor = job.mark
     job.again.remove(job.mark, job.total)
+    if job.spec.options.alone:  # what was cancelled and brought back may still run where it was
+        job.held_back, job.again = job.again, RunSet()
     for found in _QUEUED_RUNS.finditer(job.states, 0, min(job.mark, job.total)):
         job.doubt.add(*found.span())
-    for line in (job.again, job.singles, job.isolated, *job.elsewhere.values()):
+    for line in (job.again, job.held_back, job.singles, job.isolated, *job.elsewhere.values()):
         for start, stop in line.runs():
             job.doubt.remove(start, stop)
     job.client_seen = now

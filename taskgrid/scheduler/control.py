@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,11 +12,13 @@ from taskgrid.errors import Refused, UnknownJob
 from taskgrid.lifecycle import BYTE, TaskState
 from taskgrid.model import Cancelled, JobId, JobNumber, Record, Retried, Run, Sealed
 from taskgrid.scheduler.apply import commit, ended_rows
+from taskgrid.scheduler.lease import options_for
 from taskgrid.scheduler.runs import RunSet, count, subtract
 from taskgrid.scheduler.state import Change, Core, Job, Row
 
 _BACK: Final = re.compile(b"[%c%c]+" % (BYTE[TaskState.FAILED], BYTE[TaskState.CANCELLED]))
 _FAILED: Final = re.compile(b"%c+" % BYTE[TaskState.FAILED])
+_CANCELLED: Final = re.compile(b"%c+" % BYTE[TaskState.CANCELLED])
 _WAITING: Final = re.compile(b"[%c%c]+" % (BYTE[TaskState.QUEUED], BYTE[TaskState.DELAYED]))
 
 
@@ -67,7 +70,10 @@ def retry(core: Core, job: Job, runs: Sequence[Run], now: float) -> list[Change]
     if not back:
         return []
     core.free_code(job)
-    return [commit(core, job, Retried(runs=tuple(back), floor=core.new_token(), at=now))]
+    cancelled = _within(job, runs, _CANCELLED)
+    change = commit(core, job, Retried(runs=tuple(back), floor=core.new_token(), at=now))
+    _hold_back(core, job, cancelled, now)
+    return [change]
 
 
 def cancellable(job: Job, runs: Sequence[Run]) -> int:
@@ -119,11 +125,29 @@ def _unheld(job: Job, runs: Sequence[Run]) -> list[Run]:
     return [piece for run in waiting for piece in subtract(run, job.doubt.within(*run))] if job.doubt else waiting
 
 
+def _hold_back(core: Core, job: Job, cancelled: list[Run], now: float) -> None:
+    """Let tasks wait that were cancelled, may still run where they were, and must not run twice at a time.
+
+    Their holder kills them with its next beat, or when it trusts the lease no more. Only that is waited for: of two
+    beats, one that was sent before the lease came may arrive last, and would say that it holds nothing.
+    """
+    if now >= core.held_back_until(job) or not (job.spec.options.alone or job.cut_at > -math.inf):
+        return
+    for start, stop in cancelled:
+        job.again.remove(start, min(stop, job.cursor))
+        job.held_back.add(start, min(stop, job.cursor))
+    core.waiting.settle(job)
+    core.arm(job)
+
+
 def _cancel(core: Core, job: Job, live: list[Run], now: float) -> Change:
     record = Cancelled(runs=tuple(live), first_sequence=job.next_sequence, at=now)
     for lease in list(job.leases.values()):
+        covered = lease.runs.size
         for run in live:
             lease.runs.remove(*run)
+        if lease.runs.size < covered and options_for(job, core.workers.get(lease.worker)).alone:
+            job.cut_at = now
         if not lease.runs:
             core.drop_lease(lease)
     records: list[Record] = [record]

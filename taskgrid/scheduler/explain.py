@@ -100,6 +100,10 @@ def _waiting(core: Core, job: Job, task: TaskView | None, now: float) -> _Findin
         left = max(0.0, core.doubt_ends_at(job) - now)
         why = "the master was restarted, and a worker may still hold it"
         return Reason.IN_DOUBT, f"it waits {left:.0f} s for the worker that had it", why, ""
+    if job.held_back and (task.index in job.held_back if task else not job.leasable):
+        left = max(0.0, core.held_back_until(job) - now)
+        why = "it was cancelled and brought back, and must not run twice at a time"
+        return Reason.IN_DOUBT, f"it waits {left:.0f} s for the worker that had it", why, ""
     if task and task.index in job.isolated:
         why = "workers that had it were lost, and others were there: the next loss shall tell whose doing it was"
         return Reason.SLOTS_BUSY, "it waits for a worker to itself", why, ""

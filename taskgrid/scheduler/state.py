@@ -119,13 +119,12 @@ class Job:
         self.sealed = self.abandoned = self.any_code = False
         self.ended_at: float | None = None
         self.mark_record = self.sealed_record = -1
-        self.marked_at = 0.0
-        self.mark_step = 16
-        self.mark = self.cursor = 0
-        self.marks = Marks()
+        self.mark_step, self.marked_at = 16, 0.0
+        self.mark, self.marks, self.cursor = 0, Marks(), 0
         self.again, self.singles, self.isolated = RunSet(), RunSet(), RunSet()
         self.elsewhere: dict[str, RunSet] = {}
-        self.doubt = RunSet()
+        self.doubt, self.held_back = RunSet(), RunSet()
+        self.cut_at = -math.inf  # when something that is alone was cancelled under a lease
         self.trails = Trails(at)
         self.leases: dict[Token, Lease] = {}
         self._held: list[tuple[int, Token]] = []
@@ -235,7 +234,7 @@ class Job:
 
     def unqueue(self, start: int, stop: int) -> None:
         """Take a run out of every waiting line."""
-        for line in (self.again, self.singles, self.isolated, self.doubt):
+        for line in (self.again, self.singles, self.isolated, self.doubt, self.held_back):
             if line.size:
                 line.remove(start, stop)
         for host, line in list(self.elsewhere.items()):
@@ -295,6 +294,10 @@ class Core:
             return self.doubt_until
         return self.doubt_until - max(0.0, self.limits.lease - self.limits.reconnect)
 
+    def held_back_until(self, job: Job) -> float:
+        """Return when the leases are over under which tasks that are alone were cancelled and then brought back."""
+        return max(self.doubt_until, job.cut_at + self.limits.lease)
+
     def new_token(self) -> Token:
         """Return a token greater than all before."""
         self.counter += 1
@@ -352,6 +355,8 @@ class Core:
         self.alarms.arm(job, job.trails.next_due())
         if job.doubt:
             self.alarms.arm(job, self.doubt_ends_at(job))
+        if job.held_back:
+            self.alarms.arm(job, self.held_back_until(job))
         if not job.sealed:
             self.alarms.arm(job, job.client_seen + job.spec.client_grace.total_seconds())
 

@@ -148,6 +148,10 @@ def _look_at(core: Core, job: Job, done: Tick, now: float) -> None:
     _fall_due(job, done, now)
     if job.doubt and now >= core.doubt_ends_at(job):
         _end_doubt(core, job, done, now)
+    if job.held_back and now >= core.held_back_until(job):
+        done.freed = True
+        for run in job.held_back.take(len(job.held_back)):
+            job.again.add(*run)
     if sealed := seal_abandoned(core, job, now):
         done.changes.append(sealed)
     core.waiting.settle(job)

@@ -28,6 +28,15 @@ FAILING_UNSYNCED = Leaning(faults=("lose_power",), natures=("flaky", "raises"), 
 """Attempts fail, and power is lost on a disk that was not synced."""
 BROUGHT_BACK = Leaning(faults=("kill_client",), natures=("raises",), share=0.5, operators=True, longest=0.02)
 """Somebody cancels and retries."""
+CUT = Leaning(
+    faults=("strand_worker", "strand_worker", "kill_master"),
+    share=0.0,
+    alone=True,
+    operators=True,
+    longest=8.0,
+    steady=True,
+)
+"""Somebody cancels and retries what is alone; its workers lose sight of the master, which dies now and then."""
 DEADLY = Leaning(faults=("kill_worker", "break_connections"), natures=("deadly",), share=0.15, longest=0.5)
 """Tasks take their hosts with them, and whatever else is there."""
 FULL = Leaning(faults=("full_disk",), longest=3.0)

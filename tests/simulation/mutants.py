@@ -15,12 +15,13 @@ from taskgrid.client import upload
 from taskgrid.lifecycle import BYTE, ENDED
 from taskgrid.master import engine, results
 from taskgrid.model import Verdict
-from taskgrid.scheduler import apply, checkpoint, isolation, lease, report, state, submit, workers
+from taskgrid.scheduler import apply, checkpoint, control, isolation, lease, report, state, submit, workers
 from taskgrid.worker import ledger
 
 from .leanings import (
     AWAY,
     BROUGHT_BACK,
+    CUT,
     DEADLY,
     DOUBT,
     FAILING,
@@ -87,6 +88,13 @@ _restore = checkpoint.restore
 
 def _floor_of_records(job: Any, index: int) -> int:
     return job.trails.floor(index)
+
+
+def _restore_and_bring_back(core: Any, job: Any, now: float) -> None:
+    _restore(core, job, now)
+    for run in job.held_back.take(len(job.held_back)):
+        job.again.add(*run)
+    core.waiting.settle(job)
 
 
 def _leased_without_tries(job: Any, lost: Any, runs: Any) -> Any:
@@ -236,6 +244,12 @@ MUTANTS: dict[str, Mutant] = {
     "nobody waits for those who may still hold a task": Mutant(checkpoint, "restore", _restore_without_doubt, first=14),
     "doubt ends before an alone task's lease does": Mutant(
         state.Core, "doubt_ends_at", _doubt_ends_soon, DOUBT, first=1
+    ),
+    "what may still run where it was cancelled is brought back": Mutant(
+        control, "_hold_back", _never, first=38_367, within=1
+    ),
+    "a restart brings back what may still run where it was cancelled": Mutant(
+        checkpoint, "restore", _restore_and_bring_back, CUT, first=106, within=1
     ),
     "suspects are not leased singly": Mutant(workers, "_suspect", _suspect_among_others, first=5),
     "who was only there when a worker was lost is charged": Mutant(

@@ -54,12 +54,12 @@ class Scene:
             if job := self.core.jobs.get(change.job):
                 self.core.committed(job, len(kept) - 1)
 
-    def restart(self) -> None:
-        """Start again from the records."""
+    def restart(self, kept: bytes | None = None) -> None:
+        """Start again from the records, or from a checkpoint of the only job that was just made."""
         self.epoch += 1
         self.core = self._core()
         for _, records in sorted(self.records.items()):
-            job = checkpoint.replay(None, records)
+            job = checkpoint.replay(kept, records if kept is None else ())
             assert job is not None
             checkpoint.restore(self.core, job, self.now)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from scheduler_scene import Scene, fault, states
 
-from taskgrid.model import Backoff, Verdict
+from taskgrid.model import Backoff, Reason, TaskOptions, Verdict
+from taskgrid.scheduler import checkpoint
+from taskgrid.scheduler.explain import explain
 
 _SLOW = Backoff(first=timedelta(seconds=100))
 
@@ -36,6 +39,66 @@ def test_a_cancelled_task_that_is_leased_is_told_at_the_next_beat() -> None:
     assert (taken.token, taken.runs, taken.cancelled) == (grant.lease.token, [(0, 1)], True)
     assert scene.report(worker, grant, runs=((0, 1),)) == {0: Verdict.CANCELLED}
     assert states(job) == ["cancelled"]
+
+
+@pytest.mark.parametrize("restarted", ["not", "before the retry", "after the retry", "from a checkpoint"])
+def test_a_task_that_runs_alone_is_brought_back_when_the_lease_that_it_was_cancelled_under_is_over(
+    restarted: str,
+) -> None:
+    """Its worker may be out of touch and run it until then, whatever becomes of the master."""
+    scene = Scene()
+    job = scene.job(2, alone=True)
+    (grant,) = scene.lease(scene.worker("a"))
+    assert grant.runs == ((0, 1),)
+    scene.cancel(job, (0, 1))
+    scene.tick(1.0)
+    if restarted == "before the retry":
+        scene.restart()
+    scene.retry(scene.again(job), (0, 1))
+    if restarted == "after the retry":
+        scene.restart()
+    elif restarted == "from a checkpoint":
+        scene.restart(checkpoint.dump(job))
+    job, last = scene.again(job), scene.limits.lease - (1.0 if restarted == "not" else 0.0)
+    second = scene.worker("b")
+    assert [grant.runs for grant in scene.lease(second, 2)] == ([((1, 2),)] if restarted == "not" else [])
+    assert explain(scene.core, job, 0, scene.now).reason is Reason.IN_DOUBT
+    scene.tick(last - 0.5)
+    assert scene.lease(second) == []
+    scene.beat(second)
+    assert scene.tick(1.0).freed
+    (again,) = scene.lease(second)
+    assert (again.runs, again.attempts) == (((0, 1),), ((0, 2),))
+
+
+def test_a_task_that_only_waited_or_failed_is_brought_back_at_once() -> None:
+    """Nobody can run it; nor does one that may run twice wait."""
+    scene = Scene()
+    worker = scene.worker("a")
+    for alone in (True, False):
+        job = scene.job(3, alone=alone)
+        (grant,) = scene.lease(worker)
+        if alone:
+            scene.report(worker, grant, {0: fault()})
+        scene.cancel(job)
+        scene.retry(job)
+        assert [grant.runs[0][0] for grant in scene.lease(worker, 3)] == [0, 1, 2]
+        scene.cancel(job)
+
+
+def test_a_task_is_alone_if_its_workers_function_says_so() -> None:
+    """The job need not: who cancels and retries it is spared two attempts at a time all the same."""
+    scene = Scene()
+    worker = scene.worker("a")
+    scene.core.workers[worker].declared = {"m:f": TaskOptions(alone=True)}
+    job = scene.job(1)
+    scene.lease(worker)
+    scene.cancel(job)
+    scene.retry(job)
+    assert scene.lease(worker) == []
+    assert job.held_back.runs() == ((0, 1),)
+    scene.cancel(job)
+    assert not job.held_back
 
 
 def test_cancelling_a_job_seals_it() -> None:
