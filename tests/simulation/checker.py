@@ -61,6 +61,8 @@ class Checker:
         self._expired: Counter[Token] = Counter()
         self._began: Counter[tuple[int, int]] = Counter()
         self._given: dict[tuple[str, str], Counter[int]] = {}
+        self._undone: Counter[tuple[str, int]] = Counter()
+        """Retries that a rollback took away, by job and task: what came of them may have been told before."""
         self._rolled_back = False
         self._at = 0.0
         self._suspension = Suspension(self._find)
@@ -116,6 +118,7 @@ class Checker:
         for entry in log:
             self._on_durable(entry)
         self._granted.clear()
+        self._undone += before.openings() - self.record.openings()
         self._alone.turn(partial(_still_knows, before, self.record))
         kept = {identity: (self.record.by_id.get(identity), said) for identity, said in self._accepted.items()}
         self._accepted = {
@@ -238,7 +241,7 @@ class Checker:
         given[index] += 1
         job = self.record.by_id.get(identity)
         openings = job.tasks[index].openings if job and index < len(job.tasks) else 0
-        if given[index] > 1 + openings and not (self._rolled_back and not job):
+        if given[index] > 1 + openings + self._undone[identity, index] and not (self._rolled_back and not job):
             self._find(f"{name} was given task {index} {given[index]} times by {order}")
         if line is not None and not line.startswith(FAILURE_MARK) and line != value_of(payload):
             self._find(f"{name} was given {line!r} for task {index}")

@@ -7,6 +7,7 @@ was superseded, a gap in the numbers, a value that is another task's.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,6 +96,11 @@ class Record:
         for job in self.jobs.values():
             for task in job.tasks:
                 task.doubts += not task.state and bool(task.isolated) and task.floor == task.isolated[-1]
+
+    def openings(self) -> Counter[tuple[str, int]]:
+        """Return how often each task was brought back."""
+        tasks = ((job.spec.id, index, task) for job in self.jobs.values() for index, task in enumerate(job.tasks))
+        return Counter({(identity, index): task.openings for identity, index, task in tasks if task.openings})
 
     def forget(self, number: int) -> None:
         """Drop a job."""
