@@ -6,6 +6,7 @@ the grid must finish what it has accepted. The history is judged afterwards, by 
 
 from __future__ import annotations
 
+import json
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ from .worker import Worker
 
 PATIENCE = 400.0
 """Simulated seconds for the grid to finish once all is mended."""
+_PATIENCE_WITH_KILLERS = 100.0
+"""More of them for each task that takes its host with it: one after another, and five times until its lease ends."""
 _NATURES = (
     (),
     (),
@@ -333,7 +336,7 @@ class World:
             self._after(0.3, 2.0, lambda: self._strike(faults, every))
             try:
                 self._look()
-                self.loop.run(self.striking_until + PATIENCE)
+                self.loop.run(self.striking_until + self._patience())
                 rested = self.loop.stopped
             except Runaway:
                 rested = False
@@ -341,6 +344,10 @@ class World:
                 self.loop.note("error", "".join(traceback.format_exception(error)[-6:]))
                 rested = True
             self.loop.note("rest" if rested else "unrest", self.unfinished())
+
+    def _patience(self) -> float:
+        natures = [json.loads(item)[0] for client in self.clients for item in client.plan.items]
+        return PATIENCE + _PATIENCE_WITH_KILLERS * sum(nature in {"deadly", "disaster"} for nature in natures)
 
     def unfinished(self) -> str:
         """Say who is not done."""
