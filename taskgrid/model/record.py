@@ -67,6 +67,8 @@ class Leased(Model):
     """A suspect, alone in its bundle."""
     isolated: bool = False
     """Its worker holds and gets nothing else: if that is lost, this task is charged."""
+    worker: str = ""
+    """Who that is, if it is isolated: one that is back after a restart was not lost."""
     tries: tuple[tuple[int, int, int], ...] = ()
     """(task, attempts that ended, of these charged to a lost worker) where there were any."""
 

@@ -105,7 +105,12 @@ def _lease(job: Job, record: Leased) -> None:
         job.trails.update(
             start,
             stop,
-            lambda past: past._replace(alone=record.alone, isolated=record.isolated, was_isolated=record.isolated),
+            lambda past: past._replace(
+                alone=record.alone,
+                isolated=record.isolated,
+                was_isolated=record.isolated,
+                isolated_on=record.worker,
+            ),
             floor=rank(record.token),
         )
     for index, attempts, lost in record.tries:

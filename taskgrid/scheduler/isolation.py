@@ -4,7 +4,8 @@ Who kills a worker is seen by nobody: not by the master, and not by the worker's
 begin after it and end before the next. So what was lost once is leased singly; what was lost singly then, with
 others beside it or waiting behind it, is leased in isolation: to a worker that holds nothing, gets nothing else
 meanwhile, and is the only one of its host that does so. The loss of that worker, and no other, is charged. The
-record of the lease says that it was in isolation, so that a loss which only a restart finds counts the same.
+record of the lease says that it was in isolation, and where, so that a loss which only a restart finds counts the
+same: one whose worker comes to the new master, and does not have it, was not lost.
 
 What a worker holds it says with its beats. After a restart of the master, or when a lease of it ran out, it may
 hold what the master knows nothing of: until its next beat it gets nothing at all.

@@ -180,7 +180,8 @@ def _leased(job: Job, lease: Lease, runs: Sequence[Run], *, isolated: bool) -> L
         if past.attempts
     )
     alone = lease.granted == 1 and job.trails.past(runs[0][0]).alone
-    return Leased(token=lease.token, runs=tuple(runs), alone=alone, isolated=isolated, tries=tries)
+    worker = lease.worker if isolated else ""
+    return Leased(token=lease.token, runs=tuple(runs), alone=alone, isolated=isolated, worker=worker, tries=tries)
 
 
 def _as_grant(job: Job, lease: Lease, worker: Worker) -> Grant:

@@ -60,6 +60,8 @@ class Past(NamedTuple):
     """Lease it alone on its worker: one that had it alone in its bundle was lost."""
     was_isolated: bool = False
     """Its newest recorded lease was such a one: what a late holder has, whatever its task is to have next."""
+    isolated_on: str = ""
+    """The worker that got that lease, if it was such a one."""
 
     def with_line(self, line: str) -> tuple[str, ...]:
         """Return its history with one more line; the oldest fall away."""

@@ -279,12 +279,16 @@ def _fall_due(job: Job, done: Tick, now: float) -> None:
 
 
 def _end_doubt(core: Core, job: Job, done: Tick, now: float) -> None:
-    """Nobody came for these: lease them again; one that was leased in isolation before the restart is charged."""
+    """Nobody came for these: lease them again; one that was isolated before the restart is charged with its worker.
+
+    It is not if that worker has come: then it never got the task, or has given it back.
+    """
     done.freed = True
     for run in job.doubt.take(len(job.doubt)):
         for index in range(*run):
             if job.trails.floor(index):
                 past = job.trails.past(index)
-                _suspect(core, job, index, done, now, charged=past.was_isolated, singly=past.alone)
+                charged = past.was_isolated and past.isolated_on not in core.workers
+                _suspect(core, job, index, done, now, charged=charged, singly=past.alone)
             else:
                 job.again.add(index, index + 1)

@@ -55,7 +55,7 @@ class World:
     undelivered: list[tuple[int, Held]] = field(default_factory=list)
     hosts: dict[WorkerId, str] = field(default_factory=dict)
     checkpoints: dict[int, tuple[int, bytes]] = field(default_factory=dict)
-    isolated: set[Token] = field(default_factory=set)
+    isolated: dict[Token, WorkerId] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.core = self._new_core()
@@ -76,7 +76,7 @@ class World:
         self.undelivered.clear()
 
     def crash(self) -> None:
-        """Lose what is not committed, and start again from the records."""
+        """Lose what is not committed, and start again from the records; some workers come at once, others later."""
         self.log = [effect for effect in self.log if effect.rests_on is None or effect.rests_on < self.committed]
         del self.changes[self.committed :]
         self.undelivered.clear()
@@ -91,8 +91,9 @@ class World:
             job = checkpoint.replay(body, records[checkpointed:])
             assert job is not None
             checkpoint.restore(self.core, job, self.now)
-        for worker, host in self.hosts.items():
-            self.enlist(worker, host)
+        for at, (worker, host) in enumerate(self.hosts.items()):
+            if (at + self.epoch) % 3:
+                self.enlist(worker, host)
 
     def checkpoint(self, number: int) -> None:
         """Keep a checkpoint of a job whose changes are all committed."""
@@ -137,7 +138,7 @@ class World:
     def lease(self, worker: WorkerId, bundles: int) -> None:
         had = set(self.core.workers[worker].leases) if worker in self.core.workers else set()
         answer = lease.lease(self.core, worker, new_id(), bundles, self.now)
-        self._note_isolation(had, answer)
+        self._note_isolation(worker, had, answer)
         before = len(self.changes)
         self.append(answer.changes)
         for grant in answer.grants:
@@ -178,12 +179,12 @@ class World:
         for index in again:
             self.log.append(Effect("close", (outcomes.job, index), None, rests_on))
 
-    def _note_isolation(self, had: set[Token], answer: lease.Leases) -> None:
+    def _note_isolation(self, worker: WorkerId, had: set[Token], answer: lease.Leases) -> None:
         records = [record for change in answer.changes for record in change.records if record.kind == "leased"]
         new = {record.token for record in records if record.isolated}
         assert not (new and (had or len(answer.grants) > 1)), "others are there"
-        assert not (had and had <= self.isolated and answer.grants), "it has a task to itself, and got another"
-        self.isolated |= new
+        assert not (had and had <= self.isolated.keys() and answer.grants), "it has a task to itself, and got another"
+        self.isolated |= dict.fromkeys(new, worker)
 
     def tick(self) -> None:
         held: dict[Task, set[Task]] = {}
@@ -200,7 +201,8 @@ class World:
             if task in held:
                 assert not charged or held[task] == {task}, f"{task} is charged, but {held[task]} were there"
             elif task[1] not in self.core.jobs[task[0]].doubt:  # type: ignore[index]
-                assert charged == (task in ended or current.get(task) in self.isolated)
+                holder = self.isolated.get(token) if (token := current.get(task)) else None
+                assert charged == (task in ended or (holder is not None and holder not in self.core.workers))
 
     def _lost(self, task: Task) -> int:
         return self.core.jobs[task[0]].trails.past(task[1]).lost  # type: ignore[index]
@@ -318,6 +320,7 @@ def _check_core(core: Core) -> None:
         due = [job.trails.due_at(index) for index in range(job.total)]
         needed = [at for at in due if at is not None]
         needed += [core.doubt_ends_at(job)] if job.doubt else []
+        needed += [core.held_back_until(job)] if job.held_back else []
         needed += [] if job.sealed else [job.client_seen + job.spec.client_grace.total_seconds()]
         assert job.alarm_at <= min(needed, default=math.inf), "a tick would come too late"
         assert math.isinf(job.alarm_at) or (job.alarm_at, job.number) in core.alarms
@@ -336,7 +339,7 @@ def _check_job(core: Core, job: Job) -> None:
     for index, state in enumerate(job.states):
         covering = [lease for lease in job.leases.values() if index in lease.runs]
         assert len(covering) == (state == leased), f"task {index} is covered by {len(covering)} leases"
-        lines = sum(index in line for line in (job.again, job.singles, job.isolated, job.doubt)) + sum(
+        lines = sum(index in line for line in (job.again, job.singles, job.isolated, job.doubt, job.held_back)) + sum(
             index in line for line in job.elsewhere.values()
         )
         fresh = index >= job.cursor

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from scheduler_world import World, outcomes
 
 from taskgrid.model import Backoff, Cause, TaskOptions, WorkerId
-from taskgrid.scheduler import apply, checkpoint, isolation, lease, report, workers
+from taskgrid.scheduler import apply, checkpoint, control, isolation, lease, report, workers
 from taskgrid.scheduler.runs import as_runs
 from taskgrid.scheduler.state import Core, Job
 
@@ -45,13 +45,14 @@ class SchedulerMachine(RuleBasedStateMachine):
     def runs(self, data: st.DataObject, job: Job) -> list[tuple[int, int]]:
         return as_runs(sorted(data.draw(st.sets(st.integers(0, max(job.total - 1, 0)), min_size=1, max_size=4))))
 
-    @rule(count=st.integers(1, 5), seal=st.booleans(), data=st.data())
-    def submit(self, count: int, seal: bool, data: st.DataObject) -> None:
+    @rule(count=st.integers(1, 5), seal=st.booleans(), alone=st.booleans(), data=st.data())
+    def submit(self, count: int, seal: bool, alone: bool, data: st.DataObject) -> None:
         job = self.job(data)
         if not job.sealed and job.total < 30:
             self.world.submit(job, count, seal=seal, options=_OPTIONS)
         elif len(self.world.core.jobs) < 3:
-            self.world.submit(None, count, seal=seal, options=_OPTIONS)
+            options = _OPTIONS.model_copy(update={"alone": alone})
+            self.world.submit(None, count, seal=seal, options=options)
 
     @rule(worker=st.sampled_from(_WORKERS), bundles=st.integers(1, 3))
     def lease(self, worker: WorkerId, bundles: int) -> None:
@@ -264,9 +265,21 @@ def _lease_forgets_isolation(job: Job, record: Any) -> None:
 
 leased = apply._lease
 
+
+def _lease_forgets_its_worker(job: Job, record: Any) -> None:
+    leased(job, record.model_copy(update={"worker": ""}))
+
+
+def _brought_back_to_nowhere(core: Core, job: Job, cancelled: Any, now: float) -> None:
+    for run in cancelled:
+        job.again.remove(*run)
+
+
 MUTANTS = {
     "who was only there is charged as well": (workers, "_suspect", _whoever_was_leased_singly_is_charged),
     "a worker that has a task to itself gets others": (isolation, "gets_nothing", lambda *_: False),
+    "who is back after a restart counts as lost": (apply, "_lease", _lease_forgets_its_worker),
+    "what is brought back waits in no line": (control, "_hold_back", _brought_back_to_nowhere),
     "replay forgets that a task was in isolation": (apply, "_lease", _lease_forgets_isolation),
     "a beat takes leases up regardless of the fence": (workers, "rank", lambda _: sys.maxsize),
     "what was committed is not seen to wait": (Core, "committed", _line_kept_only_by_records),

@@ -224,6 +224,20 @@ def test_an_isolated_task_that_nobody_came_for_after_a_restart_is_charged() -> N
     assert states(job) == ["failed", "queued"]
 
 
+def test_an_isolated_task_whose_worker_is_back_after_a_restart_without_it_is_not_charged() -> None:
+    """It was given back, or its lease's answer never arrived: the worker was not lost, so nothing is to be charged."""
+    scene = Scene()
+    job, worker, grant = _isolated(scene, "w")
+    workers.release(scene.core, worker, [workers.Held(grant.lease.token, job.number, grant.runs)])
+    for lost, comes in ((0, worker), (0, worker), (1, WorkerId("another"))):
+        scene.restart()
+        job = scene.again(job)
+        scene.worker(comes)
+        scene.tick(scene.limits.reconnect + 1.0)
+        assert _lost(job) == [lost, 0]
+        assert [grant.runs for grant in scene.lease(comes, 2)] == [((0, 1),)]
+
+
 def test_a_single_task_that_nobody_came_for_after_a_restart_is_isolated() -> None:
     """What else its worker held died with the master that knew."""
     scene = Scene()
