@@ -13,7 +13,8 @@ from taskgrid.lifecycle import TaskState
 from taskgrid.master.engine import Engine
 from taskgrid.model import Explanation, GridView, LimitView, Run, TaskOptions
 from taskgrid.scheduler import control, explain, submit, view, workers
-from taskgrid.scheduler.state import Change, Job, Worker
+from taskgrid.scheduler.change import Change
+from taskgrid.scheduler.state import Job, Worker
 from taskgrid.settings import MasterSettings
 from taskgrid.transport.protocol import (
     BackupReply,

@@ -18,8 +18,9 @@ from taskgrid.master.meters import Meters
 from taskgrid.master.polls import LongPoll, Look, Polls
 from taskgrid.model import JobNumber, Record, Token, WorkerId
 from taskgrid.scheduler import checkpoint, workers
+from taskgrid.scheduler.change import Change
 from taskgrid.scheduler.limits import Limits
-from taskgrid.scheduler.state import Change, Core, Job
+from taskgrid.scheduler.state import Core, Job
 from taskgrid.scheduler.submit import lowered_mark
 from taskgrid.transport.protocol import Answer, Deferred, Peer
 

@@ -12,8 +12,9 @@ from taskgrid.master.polls import LongPoll
 from taskgrid.model import JobId, Run, Verdict
 from taskgrid.model.outcome import TOO_LARGE
 from taskgrid.scheduler import report as reporting
+from taskgrid.scheduler.change import Change
 from taskgrid.scheduler.runs import count
-from taskgrid.scheduler.state import Change, Job
+from taskgrid.scheduler.state import Job
 from taskgrid.scheduler.view import is_complete
 from taskgrid.transport.protocol import (
     CUT,

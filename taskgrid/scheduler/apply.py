@@ -26,8 +26,9 @@ from taskgrid.model import (
     Sealed,
     SecondTry,
 )
+from taskgrid.scheduler.change import Change
 from taskgrid.scheduler.runs import RunSet, subtract
-from taskgrid.scheduler.state import Change, Core, Job
+from taskgrid.scheduler.state import Core, Job
 from taskgrid.scheduler.trails import Past, rank
 
 _DELAYED: Final = BYTE[TaskState.DELAYED]

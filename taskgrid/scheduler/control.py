@@ -12,9 +12,10 @@ from taskgrid.errors import Refused, UnknownJob
 from taskgrid.lifecycle import BYTE, TaskState
 from taskgrid.model import Cancelled, JobId, JobNumber, Record, Retried, Run, Sealed
 from taskgrid.scheduler.apply import commit, ended_rows
+from taskgrid.scheduler.change import Change, Row
 from taskgrid.scheduler.lease import options_for
 from taskgrid.scheduler.runs import RunSet, count, subtract
-from taskgrid.scheduler.state import Change, Core, Job, Row
+from taskgrid.scheduler.state import Core, Job
 
 _BACK: Final = re.compile(b"[%c%c]+" % (BYTE[TaskState.FAILED], BYTE[TaskState.CANCELLED]))
 _FAILED: Final = re.compile(b"%c+" % BYTE[TaskState.FAILED])

@@ -16,8 +16,9 @@ from taskgrid.lifecycle import BYTE, TaskEvent, TaskState
 from taskgrid.model import MERGE_BLOCK, Leased, Run, TaskOptions, WorkerId
 from taskgrid.scheduler import isolation, sight
 from taskgrid.scheduler.apply import commit
+from taskgrid.scheduler.change import Change
 from taskgrid.scheduler.runs import RunSet
-from taskgrid.scheduler.state import Change, Core, Job, Lease, Worker
+from taskgrid.scheduler.state import Core, Job, Lease, Worker
 from taskgrid.scheduler.submit import next_mark
 from taskgrid.scheduler.waiting import Kind
 

@@ -17,9 +17,10 @@ from typing import NamedTuple
 from taskgrid.lifecycle import BYTE, ENDED, STATE, TaskState
 from taskgrid.model import Cause, JobNumber, Reported, Run, SecondTry, Token, Verdict, WorkerId
 from taskgrid.scheduler.apply import commit, ended_rows
+from taskgrid.scheduler.change import Change, Row
 from taskgrid.scheduler.lease import options_for, other_host
 from taskgrid.scheduler.runs import RunSet, as_runs, count, subtract
-from taskgrid.scheduler.state import Change, Core, Job, Lease, Row, Worker
+from taskgrid.scheduler.state import Core, Job, Lease, Worker
 from taskgrid.scheduler.trails import rank
 
 _ENDED = frozenset(BYTE[state] for state in ENDED)

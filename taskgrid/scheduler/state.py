@@ -17,7 +17,7 @@ from operator import itemgetter
 from typing import Final
 
 from taskgrid.lifecycle import BYTE, STATE, TaskEvent, TaskState, advance
-from taskgrid.model import CodeVersion, Epoch, JobId, JobNumber, JobSpec, Record, Run, TaskOptions, Token, WorkerId
+from taskgrid.model import CodeVersion, Epoch, JobId, JobNumber, JobSpec, Run, TaskOptions, Token, WorkerId
 from taskgrid.scheduler.alarms import Alarms
 from taskgrid.scheduler.durations import Durations
 from taskgrid.scheduler.limits import Limits
@@ -30,27 +30,6 @@ _LIVE: Final = re.compile(
     b"[%c%c%c]+" % tuple(BYTE[s] for s in (TaskState.QUEUED, TaskState.DELAYED, TaskState.LEASED))
 )
 _STATES: Final = tuple(range(len(STATE)))
-
-
-@dataclass(slots=True)
-class Row:
-    """An outcome row to be committed with a change; `lines` is None where a report's part has them."""
-
-    sequence: int
-    first: int
-    count: int
-    cancelled: bool = False
-    lines: bytes | None = None
-
-
-@dataclass(slots=True)
-class Change:
-    """What a command decided for one job: records numbered from `first_record`, and outcome rows."""
-
-    job: JobNumber
-    first_record: int
-    records: list[Record]
-    rows: list[Row] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from taskgrid.errors import Busy, ChunkRefused, UnknownJob, UsageError
 from taskgrid.model import Accepted, Created, JobId, JobSpec, Marked, Record, Reopened, Sealed
 from taskgrid.scheduler.apply import commit
-from taskgrid.scheduler.state import Change, Core, Job
+from taskgrid.scheduler.change import Change
+from taskgrid.scheduler.state import Core, Job
 from taskgrid.settings import how_to_raise
 
 _FASTEST_STEP = 1 << 16

@@ -14,9 +14,10 @@ from itertools import takewhile
 from taskgrid.lifecycle import BYTE, TaskEvent, TaskState
 from taskgrid.model import Buried, Cause, Failure, JobNumber, Run, Token, WorkerId, failure_line
 from taskgrid.scheduler.apply import commit, place
+from taskgrid.scheduler.change import Change, Row
 from taskgrid.scheduler.lease import options_for
 from taskgrid.scheduler.runs import RunSet, count, subtract
-from taskgrid.scheduler.state import Change, Core, Job, Lease, Row, Worker
+from taskgrid.scheduler.state import Core, Job, Lease, Worker
 from taskgrid.scheduler.submit import seal_abandoned
 from taskgrid.scheduler.trails import rank
 

@@ -23,10 +23,11 @@ from taskgrid.model import (
     new_id,
 )
 from taskgrid.scheduler import checkpoint, control, lease, report, submit, workers
+from taskgrid.scheduler.change import Change
 from taskgrid.scheduler.lease import Grant
 from taskgrid.scheduler.limits import Limits
 from taskgrid.scheduler.runs import count
-from taskgrid.scheduler.state import Change, Core, Job, Worker
+from taskgrid.scheduler.state import Core, Job, Worker
 
 
 class Scene:

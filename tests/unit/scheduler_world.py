@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from taskgrid.lifecycle import BYTE, ENDED, STATE, TaskState
 from taskgrid.model import Cause, Epoch, JobId, JobSpec, Record, TaskOptions, Token, Verdict, WorkerId, new_id
 from taskgrid.scheduler import checkpoint, control, lease, report, submit, workers
+from taskgrid.scheduler.change import Change
 from taskgrid.scheduler.limits import Limits
-from taskgrid.scheduler.state import Change, Core, Job, Worker
+from taskgrid.scheduler.state import Core, Job, Worker
 
 Task = tuple[int, int]
 LIMITS = Limits(lease=30.0, reconnect_grace=1.0)
