@@ -57,6 +57,12 @@ class Marked(Model):
     """The master's start that wrote it: no token of before can be of a first lease that it let out."""
 
 
+class Declared(Model):
+    """A worker that gets tasks declares their function `alone`, which the job does not: said before it has them."""
+
+    kind: Literal["declared"] = "declared"
+
+
 class Leased(Model):
     """Tasks that were leased before are leased again; `token` becomes their floor."""
 
@@ -130,7 +136,7 @@ class Retried(Model):
 
 
 Record = Annotated[
-    Created | Accepted | Sealed | Reopened | Marked | Leased | Reported | Buried | Cancelled | Retried,
+    Created | Accepted | Sealed | Reopened | Marked | Declared | Leased | Reported | Buried | Cancelled | Retried,
     Field(discriminator="kind"),
 ]
 

@@ -16,6 +16,7 @@ from taskgrid.model import (
     Cancelled,
     Cause,
     Created,
+    Declared,
     Leased,
     Marked,
     Record,
@@ -67,6 +68,8 @@ def apply(job: Job, record: Record) -> None:  # noqa: C901  # one case per kind 
         case Marked():
             job.move_mark(record.mark, record.epoch)
             job.mark_record = job.next_record - 1
+        case Declared():
+            job.alone = True
         case Leased():
             _lease(job, record)
         case Reported():

@@ -42,6 +42,7 @@ _FACTS: Final = (
     "retries",
     "mark",
     "mark_record",
+    "alone",
 )
 _LINES: Final = ("again", "singles", "isolated")
 
@@ -74,6 +75,7 @@ class _Head(Model):
     retries: int = 0
     mark: int
     mark_record: int
+    alone: bool = False
     marks: tuple[tuple[int, int], ...] = ()
     again: tuple[Run, ...]
     singles: tuple[Run, ...]
@@ -136,6 +138,7 @@ def load(body: bytes) -> Job:
     job = _replaying(Job(head.number, head.spec, head.created_at))
     for name in _FACTS:
         setattr(job, name, getattr(head, name))
+    job.alone = head.alone or head.spec.options.alone
     job.marks = Marks(head.marks)
     unpacking = zlib.decompressobj()
     job.states = bytearray(unpacking.decompress(packed))
@@ -177,7 +180,7 @@ def restore(core: Core, job: Job, now: float) -> None:
     """Take a replayed job in: tasks below the mark that may still be held wait for their holders."""
     job.cursor = job.mark
     job.again.remove(job.mark, job.total)
-    if job.spec.options.alone:  # what was cancelled and brought back may still run where it was
+    if job.alone:  # what was cancelled and brought back may still run where it was
         job.held_back, job.again = job.again, RunSet()
     for found in _QUEUED_RUNS.finditer(job.states, 0, min(job.mark, job.total)):
         job.doubt.add(*found.span())

@@ -132,7 +132,7 @@ def _hold_back(core: Core, job: Job, cancelled: list[Run], now: float) -> None:
     Their holder kills them with its next beat, or when it trusts the lease no more. Only that is waited for: of two
     beats, one that was sent before the lease came may arrive last, and would say that it holds nothing.
     """
-    if now >= core.held_back_until(job) or not (job.spec.options.alone or job.cut_at > -math.inf):
+    if now >= core.held_back_until(job) or not (job.alone or job.cut_at > -math.inf):
         return
     for start, stop in cancelled:
         job.again.remove(start, min(stop, job.cursor))

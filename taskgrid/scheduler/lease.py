@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from taskgrid.lifecycle import BYTE, TaskEvent, TaskState
-from taskgrid.model import MERGE_BLOCK, Leased, Run, TaskOptions, WorkerId
+from taskgrid.model import MERGE_BLOCK, Declared, Leased, Run, TaskOptions, WorkerId
 from taskgrid.scheduler import isolation, sight
 from taskgrid.scheduler.apply import commit
 from taskgrid.scheduler.change import Change
@@ -105,7 +105,8 @@ def places_to_look_at(core: Core, worker: Worker, *, again: bool = False) -> tup
 def options_for(job: Job, worker: Worker | None) -> TaskOptions:
     """Return the job's options, and where it says nothing those that the worker's function declares."""
     declared = worker.declared.get(job.spec.function) if worker else None
-    return job.spec.options.over(declared) if declared else job.spec.options
+    options = job.spec.options.over(declared) if declared else job.spec.options
+    return options.model_copy(update={"alone": True}) if job.alone and not options.alone else options
 
 
 def is_suspected(job: Job, worker: Worker) -> bool:
@@ -155,6 +156,9 @@ def _grant(core: Core, job: Job, worker: Worker, answer: Leases, now: float) -> 
     lease = _make(core, job, worker, runs, now)
     if isolated:
         core.isolated.add(lease.token)
+    if not job.alone and options_for(job, worker).alone:  # a restart must know before the worker has one
+        answer.changes.append(commit(core, job, Declared()))
+        answer.rests_on[job] = job.next_record - 1
     if past:
         answer.changes.append(commit(core, job, _leased(job, lease, past, isolated=isolated)))
         answer.rests_on[job] = job.next_record - 1

@@ -91,6 +91,8 @@ class Job:
         self.number = number
         self.spec = spec
         self.created_at = at
+        self.alone = spec.options.alone
+        """Whether its tasks must not run twice at a time: it says so, or the function did at a worker that had some."""
         self.states = bytearray()
         self.counts = [0] * len(STATE)
         self.next_ordinal = self.next_record = 0
@@ -269,7 +271,7 @@ class Core:
         That is once their holders had time to come back; a late one costs a second execution, which
         the fence makes harmless. A task that must not run twice at a time waits out its lease.
         """
-        if job.spec.options.alone:
+        if job.alone:
             return self.doubt_until
         return self.doubt_until - max(0.0, self.limits.lease - self.limits.reconnect)
 

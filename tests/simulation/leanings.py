@@ -12,6 +12,10 @@ OUT_OF_TOUCH = Leaning(faults=("strand_worker", "break_connections"), alone=True
 """Workers that run what is alone lose sight of the master, and live."""
 DOUBT = Leaning(faults=("kill_master",), alone=True, longest=8.0)
 """The master dies while what is alone runs."""
+DECLARED = Leaning(
+    faults=("kill_master", "strand_worker"), share=0.0, alone=False, declared=True, longest=8.0, steady=True
+)
+"""Likewise, and only the function says that it is alone; workers come back late."""
 REPEATED = Leaning(faults=("bad_weather", "bad_weather", "slow_disk", "slow_disk"), longest=0.5)
 """Answers are lost, and commits take seconds."""
 LATE = Leaning(faults=("strand_worker", "strand_worker", "pause_worker", "drain_worker"), longest=5.0, steady=True)

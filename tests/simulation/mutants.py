@@ -23,6 +23,7 @@ from .leanings import (
     BROUGHT_BACK,
     CUT,
     DEADLY,
+    DECLARED,
     DOUBT,
     FAILING,
     FAILING_UNSYNCED,
@@ -95,6 +96,11 @@ def _restore_and_bring_back(core: Any, job: Any, now: float) -> None:
     for run in job.held_back.take(len(job.held_back)):
         job.again.add(*run)
     core.waiting.settle(job)
+
+
+def _restore_what_jobs_say(core: Any, job: Any, now: float) -> None:
+    job.alone = job.spec.options.alone
+    _restore(core, job, now)
 
 
 def _leased_without_tries(job: Any, lost: Any, runs: Any) -> Any:
@@ -250,6 +256,9 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "a restart brings back what may still run where it was cancelled": Mutant(
         checkpoint, "restore", _restore_and_bring_back, CUT, first=106, within=1
+    ),
+    "what only a function says is forgotten with the master": Mutant(
+        checkpoint, "restore", _restore_what_jobs_say, DECLARED, first=35, within=1
     ),
     "suspects are not leased singly": Mutant(workers, "_suspect", _suspect_among_others, first=5),
     "who was only there when a worker was lost is charged": Mutant(

@@ -134,6 +134,9 @@ class Record:
     def _marked(self, job: JobRecord, record: Any, group: Group) -> None:
         job.mark = record.mark
 
+    def _declared(self, job: JobRecord, record: Any, group: Group) -> None:
+        """Nothing follows for what may be committed."""
+
     def _leased(self, job: JobRecord, record: Any, group: Group) -> None:
         for index, task in job.within(record.runs):
             job.mark = max(job.mark, index + 1)

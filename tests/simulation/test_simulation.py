@@ -33,6 +33,7 @@ REGRESSIONS: dict[str, tuple[int, Leaning | None]] = {
     "a worker got a task that is to be alone there before it had said what it held": (23_784, None),
     "by index a job was complete at a task that was being brought back": (35_681, None),
     "what is alone was cancelled, brought back, and ran twice at a time": (38_367, None),
+    "after a restart nobody knew that a function is alone which no job called so": (35, leanings.DECLARED),
     "a first lease that was lost with the power counted beside the one given since": (40_693, None),
 }
 """Worlds that once showed something wrong in the grid."""

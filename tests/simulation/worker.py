@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from taskgrid.errors import TaskGridError
-from taskgrid.model import Cause, Failure, WorkerId, failure_line
+from taskgrid.model import Cause, Failure, TaskOptions, WorkerId, failure_line
 from taskgrid.scheduler.runs import as_runs
 from taskgrid.transport.protocol import (
     EnlistRequest,
@@ -71,12 +71,15 @@ def value_of(payload: bytes) -> bytes:
 class Worker(Node):
     """One host with slots."""
 
-    def __init__(self, loop: Loop, network: Network, name: str, slots: int, *, deadly: Any) -> None:
-        """`deadly(worker)` is called when a task takes its host with it."""
+    def __init__(
+        self, loop: Loop, network: Network, name: str, slots: int, *, deadly: Any, alone: bool = False
+    ) -> None:
+        """`deadly(worker)` is called when a task takes its host with it; `alone` is what the function is declared."""
         super().__init__(loop, name)
         self.network = network
         self.slots = slots
         self._deadly = deadly
+        self._declared = TaskOptions(alone=alone)
         self._rate = loop.random.uniform(0.97, 1.03)
 
     def clock(self) -> float:
@@ -156,7 +159,7 @@ class Worker(Node):
             slots=self.slots,
             version="0",
             python="3",
-            offers=(Offer(function=FUNCTION),),
+            offers=(Offer(function=FUNCTION, options=self._declared),),
             draining=self.draining,
         )
 

@@ -60,6 +60,8 @@ class Leaning:
     longest: float | None = None
     grace: float | None = None
     operators: bool | None = None
+    declared: bool = False
+    """Whether all is alone because the function is declared so, and no job says it."""
     steady: bool = False
     """Whether tasks all last about as long as the longest."""
 
@@ -79,7 +81,8 @@ class World:
         network = self.master.network
         slots = [chance.randint(1, 3) for _ in range(chance.randint(2, 4))]
         self.workers = [
-            Worker(self.loop, network, f"w{number}", count, deadly=self.take_host) for number, count in enumerate(slots)
+            Worker(self.loop, network, f"w{number}", count, deadly=self.take_host, alone=leaning.declared)
+            for number, count in enumerate(slots)
         ]
         self.clients = [Client(self.loop, network, self._plan(number)) for number in range(chance.randint(1, 3))]
         self.operators = []

@@ -97,6 +97,9 @@ def test_a_task_is_alone_if_its_workers_function_says_so() -> None:
     scene.retry(job)
     assert scene.lease(worker) == []
     assert job.held_back.runs() == ((0, 1),)
+    scene.restart()
+    job = scene.again(job)
+    assert job.held_back.runs() == ((0, 1),)
     scene.cancel(job)
     assert not job.held_back
 

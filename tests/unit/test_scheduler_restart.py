@@ -7,7 +7,7 @@ from datetime import timedelta
 from journal_scene import OF_BEFORE_COLUMNS
 from scheduler_scene import Scene, fault, states
 
-from taskgrid.model import Backoff, Token, Verdict
+from taskgrid.model import Backoff, TaskOptions, Token, Verdict
 from taskgrid.scheduler import checkpoint, submit, workers
 from taskgrid.scheduler.lease import Grant
 from taskgrid.scheduler.trails import Past, rank
@@ -42,6 +42,26 @@ def test_a_task_that_must_not_run_twice_at_a_time_waits_out_its_lease() -> None:
     assert job.doubt
     scene.tick(2.0)
     assert not job.doubt
+
+
+def test_a_task_that_only_its_function_calls_alone_waits_out_its_lease_as_well() -> None:
+    """The journal has it before the first worker that says so has a task, once; another's tasks are alone then, too."""
+    scene = Scene()
+    job = scene.job(500)
+    scene.lease(scene.worker("silent"))
+    assert not job.alone
+    worker = scene.worker("a")
+    scene.core.workers[worker].declared = {"m:f": TaskOptions(alone=True)}
+    assert [grant.options.alone for grant in scene.lease(worker, 3)] == [True, True, True]
+    assert [record.kind for record in scene.records[job.number]].count("declared") == 1
+    assert [grant.options.alone for grant in scene.lease(scene.worker("silent"))] == [True]
+    for kept in (None, checkpoint.dump(job)):
+        scene.restart(kept)
+        job = scene.again(job)
+        scene.tick(scene.limits.lease - 1.0)
+        assert job.doubt
+        scene.tick(2.0)
+        assert not job.doubt
 
 
 def test_a_holder_of_before_the_restart_takes_its_lease_up_again() -> None:
