@@ -102,7 +102,7 @@ def _waiting(core: Core, job: Job, task: TaskView | None, now: float) -> _Findin
         return Reason.IN_DOUBT, f"it waits {left:.0f} s for the worker that had it", why, ""
     if job.held_back and (task.index in job.held_back if task else not job.leasable):
         left = max(0.0, core.held_back_until(job) - now)
-        why = "it was cancelled and brought back, and must not run twice at a time"
+        why = "a worker may still run it, and it must not run twice at a time"
         return Reason.IN_DOUBT, f"it waits {left:.0f} s for the worker that had it", why, ""
     if task and task.index in job.isolated:
         why = "workers that had it were lost, and others were there: the next loss shall tell whose doing it was"

@@ -60,6 +60,8 @@ class Checker:
         self._granted: dict[tuple[int, int], Token] = {}
         self._expired: Counter[Token] = Counter()
         self._began: Counter[tuple[int, int]] = Counter()
+        self._cancelling: set[tuple[int, int]] = set()
+        """Tasks whose cancel waits for its commit: the master counts on nobody running them."""
         self._given: dict[tuple[str, str], Counter[int]] = {}
         self._undone: Counter[tuple[str, int]] = Counter()
         """Retries that a rollback took away, by job and task: what came of them may have been told before."""
@@ -100,12 +102,13 @@ class Checker:
                     self._complete_at[group.job] = self._at
                 self.record.add(group)
                 self._company.hear(group.records)
+                self._cancelling.difference_update(_cancelled(group))
         elif isinstance(entry, Forget):
             self.record.forget(entry.job)
 
     def _is_current(self, job: int, index: int, token: Token) -> bool:
         """Say whether a lease is the last that a task was given, and the task has not ended."""
-        if self._granted.get((job, index)) != token:
+        if self._granted.get((job, index)) != token or (job, index) in self._cancelling:
             return False  # also what a rollback has voided
         known = self.record.jobs.get(job)
         return known is not None and not known.tasks[index].state
@@ -126,6 +129,7 @@ class Checker:
         }
 
     def _on_decided(self, group: Any) -> None:
+        self._cancelling.update(_cancelled(group))
         for record in group.records:
             if record.kind != "reported":
                 continue
@@ -233,6 +237,7 @@ class Checker:
     def _on_start(self, name: str) -> None:
         if name == "master":
             self.record.doubt()
+            self._cancelling.clear()
         self._given[name, "arrival"] = Counter()
         self._given[name, "index"] = Counter()
 
@@ -316,6 +321,11 @@ class Checker:
         """
         lost = sum(self._expired[token] for token in task.isolated) + task.doubts
         return self._rolled_back or lost >= _LOST_WORKERS
+
+
+def _cancelled(group: Any) -> list[tuple[int, int]]:
+    runs = [run for record in group.records if record.kind == "cancelled" for run in record.runs]
+    return [(group.job, index) for start, stop in runs for index in range(start, stop)]
 
 
 def _still_knows(before: Record, after: Record, number: int, index: int, token: Token) -> bool:

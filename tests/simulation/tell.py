@@ -66,7 +66,7 @@ def _group(group: Any) -> str:
 
 def _record(record: Any) -> str:
     said = {name: value for name, value in record if name not in {"kind", "at", "spec", "first_sequence", "number"}}
-    facts = (f"{name}={_value(value)}" for name, value in said.items() if value not in ((), False, None))
+    facts = (f"{name}={_value(value)}" for name, value in said.items() if value not in ((), False, None, ""))
     return f"{record.kind} {' '.join(facts)}"
 
 

@@ -44,6 +44,7 @@ MISJUDGED: dict[str, tuple[int, Leaning | None]] = {
     "a worker was lost, took its lease up again, and was lost with it": (21_863, None),
     "a run began under a lease that was lost with the power": (23_287, None),
     "a client was told what came of a retry that was lost with the power": (46_300, None),
+    "a worker got others as a task that it had to itself was being cancelled": (50_226, leanings.FULL),
     "tasks that take their hosts along were done one after another, and slowly": (1_024, leanings.OUT_OF_TOUCH),
 }
 """Worlds in which the checker once saw something wrong that was right."""
