@@ -8,7 +8,9 @@ record of the lease says that it was in isolation, and where, so that a loss whi
 same: one whose worker comes to the new master, and does not have it, was not lost.
 
 What a worker holds it says with its beats. After a restart of the master, or when a lease of it ran out, it may
-hold what the master knows nothing of: until its next beat it gets nothing at all.
+hold what the master knows nothing of: until its next beat it gets nothing at all. A beat counts if it can't have left
+before an answer arrived with a lease that ran out meanwhile: if it names that, or the worker has reported on it, or
+asks once more for that answer, or a lease's time has gone by.
 
 A worker that holds nothing takes such a task when its job's turn comes. Where none does, one worker at a time is
 cleared: it gets nothing until it holds nothing. While more than one worker is there, at least half go on as usual.

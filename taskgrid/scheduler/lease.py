@@ -136,6 +136,7 @@ def _grant_in_turn(core: Core, worker: Worker, bundles: int, answer: Leases, now
 
 
 def _same_again(core: Core, worker: Worker) -> Leases:
+    worker.under_way.clear()  # it has not got that answer, and this one has no such leases
     held = [core.leases[token] for token in worker.granted if token in core.leases]
     answer = Leases(grants=[_as_grant(core.jobs[lease.job], lease, worker) for lease in held if lease.job in core.jobs])
     for grant in answer.grants:

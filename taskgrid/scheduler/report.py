@@ -74,6 +74,7 @@ def report(core: Core, worker_id: WorkerId, outcomes: Outcomes, now: float) -> J
     worker = core.workers.get(worker_id)
     if worker:
         worker.seen_at = now
+        worker.under_way.pop(outcomes.token, None)
     if job is None or not core.known_token(outcomes.token):
         return Judgement([(run, Verdict.STALE) for run in outcomes.runs])
     judgement = Judgement()

@@ -43,6 +43,8 @@ class Lease:
     granted: int
     """How many tasks it covered at first."""
     expires_at: float
+    named: bool = False
+    """Whether its worker has said that it has it."""
 
 
 @dataclass(slots=True)
@@ -82,6 +84,8 @@ class Worker:
     nonce: str = ""
     granted: Sequence[Token] = ()
     """Leases given for `nonce`, in case the answer was lost."""
+    under_way: dict[Token, float] = field(default_factory=dict)
+    """Leases that ran out before it named them, and when: their answer may come yet, or a beat of before it."""
 
 
 class Job:

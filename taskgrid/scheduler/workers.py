@@ -61,7 +61,7 @@ def enlist(core: Core, worker: Worker) -> None:
         worker.since, worker.leases, worker.connections = known.since, known.leases, known.connections
         worker.streaks, worker.done = known.streaks, known.done
         worker.nonce, worker.granted = known.nonce, known.granted
-        worker.asked = known.asked
+        worker.asked, worker.under_way = known.asked, known.under_way
         worker.told = known.told and known.lost_at is None
     core.workers[worker.id] = worker
     core.count_slots()
@@ -72,10 +72,14 @@ def extend(core: Core, worker_id: WorkerId, held: Iterable[Held], now: float) ->
     worker = core.workers.get(worker_id)
     if worker is None or worker.lost_at is not None:
         return None
-    worker.seen_at, worker.told = now, True
+    worker.seen_at = now
     gone: list[Taken] = []
     for lease in held:
         gone += _extend(core, worker, lease, now)
+        worker.under_way.pop(lease.token, None)
+    if not any(now - since < core.limits.lease for since in worker.under_way.values()):
+        worker.told = True
+        worker.under_way.clear()
     return gone
 
 
@@ -179,6 +183,7 @@ def _extend(core: Core, worker: Worker, held: Held, now: float) -> list[Taken]:
     lease = core.leases.get(held.token)
     if lease is None:
         lease = _take_up(core, job, worker, held, now)
+    lease.named = True
     core.renew(lease, now)
     if all(lease.runs.covers(start, stop) for start, stop in held.runs):
         return []
@@ -237,6 +242,8 @@ def _expire(core: Core, lease: Lease, done: Tick, now: float) -> None:
     core.drop_lease(lease)
     if worker := core.workers.get(lease.worker):
         worker.told = False  # what it still runs it may take up again
+        if not lease.named:
+            worker.under_way[lease.token] = now
     job = core.jobs[lease.job]
     done.freed = True
     for run in lease.runs.runs():

@@ -220,6 +220,15 @@ def _enlist_as_if_it_held_nothing(core: Any, worker: Any) -> None:
 _enlist = workers.enlist
 
 
+def _any_beat_will_do(core: Any, worker_id: Any, held: Any, now: float) -> Any:
+    if worker := core.workers.get(worker_id):
+        worker.under_way.clear()
+    return _extend(core, worker_id, held, now)
+
+
+_extend = workers.extend
+
+
 def _yes(*_: Any, **__: Any) -> bool:
     return True
 
@@ -267,6 +276,9 @@ MUTANTS: dict[str, Mutant] = {
     "a worker that has a task to itself gets others": Mutant(isolation, "gets_nothing", _no, DEADLY),
     "a worker gets tasks before it has said what it holds": Mutant(
         workers, "enlist", _enlist_as_if_it_held_nothing, first=23_784, within=1
+    ),
+    "a beat of before a lease came says that it is not there": Mutant(
+        workers, "extend", _any_beat_will_do, SUPERSEDED, first=50_100, within=1
     ),
     "losses are forgotten with the master": Mutant(lease, "_leased", _leased_without_tries, first=14),
     "a job that goes on after its end is not counted": Mutant(

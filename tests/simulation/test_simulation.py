@@ -34,6 +34,8 @@ REGRESSIONS: dict[str, tuple[int, Leaning | None]] = {
     "by index a job was complete at a task that was being brought back": (35_681, None),
     "what is alone was cancelled, brought back, and ran twice at a time": (38_367, None),
     "after a restart nobody knew that a function is alone which no job called so": (35, leanings.DECLARED),
+    "a beat that had left before a lease came made its worker seem to hold nothing": (50_100, leanings.SUPERSEDED),
+    "the same beat, repeated over a new connection": (56_599, None),
     "a first lease that was lost with the power counted beside the one given since": (40_693, None),
 }
 """Worlds that once showed something wrong in the grid."""

@@ -67,8 +67,13 @@ class Scene:
     def worker(
         self, name: str, *, host: str = "", slots: int = 1, function: str = "m:f", told: bool = True
     ) -> WorkerId:
-        """Enlist a worker with one connection, which says that it holds nothing unless `told` is false."""
+        """Enlist a worker with one connection, which says that it holds nothing unless `told` is false.
+
+        Where one of that name was lost, it is another: with an id of its own it would not be known either.
+        """
         identity = WorkerId(name)
+        if told and (known := self.core.workers.get(identity)) and known.lost_at is not None:
+            del self.core.workers[identity]
         offers = {function: CodeVersion()}
         new = Worker(identity, name, host or name, 1, slots, "0", "3", offers, since=self.now, seen_at=self.now)
         workers.enlist(self.core, new)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from itertools import count
 
+import pytest
 from scheduler_scene import Scene, fault, states
 
 from taskgrid.lifecycle import TaskState
 from taskgrid.model import Cause, WorkerId
-from taskgrid.scheduler import checkpoint, control, workers
+from taskgrid.scheduler import checkpoint, control, lease, workers
 from taskgrid.scheduler.explain import explain
 from taskgrid.scheduler.lease import Grant
 from taskgrid.scheduler.limits import Limits
@@ -299,6 +300,36 @@ def test_a_worker_whose_lease_ran_out_says_what_it_holds_before_it_gets_more() -
     assert scene.beat(worker, grant, runs=((0, 1),)) == []
     assert scene.lease(worker) == []
     assert states(job) == ["leased", "queued"]
+
+
+@pytest.mark.parametrize("sign", ["a beat names it", "a report comes", "its answer is asked for again", "time passes"])
+def test_a_beat_that_may_have_left_before_a_lease_came_says_nothing(sign: str) -> None:
+    """The lease ran out before its worker named it, which may run it all the same: it gets no other beside it."""
+    scene = Scene()
+    scene.job(3)
+    worker = scene.worker("w")
+    (grant,) = scene.lease(worker)
+    runs = grant.runs
+    for _ in range(3):
+        scene.beat(worker)
+        scene.tick(scene.limits.lease / 3)
+    assert grant.lease.token not in scene.core.leases
+    scene.beat(worker)
+    assert scene.lease(worker) == []
+    if sign == "a beat names it":
+        assert scene.beat(worker, grant, runs=runs) == []
+    elif sign == "a report comes":
+        scene.report(worker, grant, runs=runs)
+    elif sign == "its answer is asked for again":
+        known = scene.core.workers[worker]
+        assert lease.lease(scene.core, worker, known.nonce, 1, scene.now).grants == []
+    else:
+        scene.tick(scene.limits.lease - 1.0)
+        scene.beat(worker)
+        assert scene.lease(worker) == []
+        scene.tick(2.0)
+    scene.beat(worker)
+    assert len(scene.lease(worker)) == 1
 
 
 def test_a_worker_that_was_lost_says_again_what_it_holds() -> None:
