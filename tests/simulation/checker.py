@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from taskgrid.journal.writer import Append, Forget
-from taskgrid.model import FAILURE_MARK, Token, Verdict
+from taskgrid.model import FAILURE_MARK, MERGED_MARK, Token, Verdict
 
 from .awake import Suspension
 from .client import Plan
@@ -248,8 +248,20 @@ class Checker:
         openings = job.tasks[index].openings if job and index < len(job.tasks) else 0
         if given[index] > 1 + openings + self._undone[identity, index] and not (self._rolled_back and not job):
             self._find(f"{name} was given task {index} {given[index]} times by {order}")
-        if line is not None and not line.startswith(FAILURE_MARK) and line != value_of(payload):
+        merged = line is not None and self._plans[name].reduce and (not line or line.startswith(MERGED_MARK))
+        if line is not None and not merged and not line.startswith(FAILURE_MARK) and line != value_of(payload):
             self._find(f"{name} was given {line!r} for task {index}")
+
+    def _on_merged(self, name: str, identity: str, indices: tuple[int, ...]) -> None:
+        """Hold what a client has merged against what has succeeded."""
+        if list(indices) != sorted(set(indices)):
+            self._find(f"{name} counted a task twice, or merged out of order: {indices}")
+        job = self.record.by_id.get(identity)
+        succeeded = {at for at, task in enumerate(job.tasks) if task.state == "succeeded"} if job else set()
+        missing = {at for at in succeeded - set(indices) if job and not job.tasks[at].openings}
+        beyond = set(indices) - succeeded if not self._rolled_back else ()
+        if missing or beyond:
+            self._find(f"{name} merged {indices}, without {missing}, and with {beyond} that did not succeed")
 
     def _on_read(self, name: str, identity: str, order: str) -> None:
         job = self.record.by_id.get(identity)

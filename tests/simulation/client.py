@@ -8,15 +8,16 @@ both upload and cursor change only with an answer.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from taskgrid.client import results
+from taskgrid.client.reduced import Reduced
 from taskgrid.client.upload import Chunk, Upload
 from taskgrid.errors import Busy, ChunkRefused, TaskGridError, UnknownJob
-from taskgrid.model import JobId, JobSpec, TaskOptions
+from taskgrid.model import JobId, JobNumber, JobSpec, Reduce, TaskOptions
 from taskgrid.transport.protocol import Cursor, FetchRequest, KeepRequest, Order, Selector, SelectRequest
 
 from .loop import Loop, Node, Pause, Routine
@@ -52,6 +53,9 @@ class Desk:
         """Answer, or park."""
         return self.submit(request, ())
 
+    def take_back(self, begun: Any) -> None:
+        """Hear that a reader left early: it has begun nothing here."""
+
     @contextmanager
     def results(self) -> Iterator[Desk]:
         """Lend itself."""
@@ -69,6 +73,7 @@ class Plan:
     options: TaskOptions
     key: str | None
     grace: Any
+    reduce: Reduce | None = None
 
 
 class Client(Node):
@@ -107,6 +112,7 @@ class Client(Node):
             owner=self.name,
             key=plan.key,
             client_grace=plan.grace,
+            reduce=plan.reduce,
         )
         return Upload(spec)
 
@@ -183,8 +189,35 @@ class Client(Node):
                 break
             request = following
         self.loop.note("read", self.name, self.upload.job, order)
+        if reader.merged:
+            self.loop.note("merged", self.name, self.upload.job, tuple(reader.merged._tree.partial() or ()))
         self._left -= 1
         self.done = self.done or not self._left
+
+
+class Indices:
+    """Reads values as lists of the indices of their tasks."""
+
+    def decode_value(self, line: bytes) -> list[int]:
+        """Read one, merged or not."""
+        value: list[Any] = json.loads(line)
+        return value[-1:] if value[0] == "did" else value
+
+    def decode_values(self, lines: bytes) -> list[list[int]]:
+        """Read several."""
+        return [self.decode_value(line) for line in lines.split(b"\n")]
+
+    def encode_call(self, args: Any, kwargs: Any) -> bytes:
+        """Write nothing: a reader has no calls."""
+        raise NotImplementedError
+
+    def encode_items(self, items: Any, *, first: int = 0, star: bool = False) -> list[bytes]:
+        """Likewise."""
+        raise NotImplementedError
+
+
+def _all_of(parts: Sequence[list[int]]) -> list[int]:
+    return [index for part in parts for index in part]
 
 
 class Reader:
@@ -196,12 +229,20 @@ class Reader:
         self._at = Cursor()
         self._given = results._Given()
         self._expected = 0
+        self.merged: Reduced | None = None
+        """What the values come to, where jobs merge them."""
+        if client.plan.reduce and order is Order.ARRIVAL:
+            link: Any = None  # it is asked for nothing: what it enters is read here
+            number = client.upload.number or JobNumber(0)
+            self.merged = Reduced(results.Source(link, client.upload.job, number, Indices()), _all_of)
 
     def take(self, answer: Any) -> FetchRequest | None:
         """Give what a reply holds; return what to ask next, None if that was all."""
         replies = results.replies(Desk(answer), self._client.upload.job, self._order, cursor=self._at)  # type: ignore[arg-type]  # a link's one method
         reply, parts = next(replies)
         self._given.begins(reply)
+        if self.merged:
+            self.merged._enter_all(reply, parts)
         for row, part in zip(reply.rows, parts, strict=True):
             lines = [None] * row.count if row.cancelled else part.split(b"\n")
             for index, line in enumerate(lines, row.first):

@@ -41,6 +41,15 @@ CUT = Leaning(
     steady=True,
 )
 """Somebody cancels and retries what is alone; its workers lose sight of the master, which dies now and then."""
+MERGED = Leaning(
+    faults=("bad_weather", "bad_weather", "kill_worker", "kill_master", "strand_worker"),
+    operators=True,
+    longest=0.002,
+    merged=True,
+)
+"""Workers merge the values of two neighbours, and somebody cancels and retries."""
+MERGED_RESTORED = Leaning(faults=("take_backup", "kill_master", "restore_backup"), longest=0.002, merged=True)
+"""They do, and older backups are put back."""
 DEADLY = Leaning(faults=("kill_worker", "break_connections"), natures=("deadly",), share=0.15, longest=0.5)
 """Tasks take their hosts with them, and whatever else is there."""
 FULL = Leaning(faults=("full_disk",), longest=3.0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskgrid.client import results as client_results
-from taskgrid.client import upload
+from taskgrid.client import tree, upload
 from taskgrid.lifecycle import BYTE, ENDED
 from taskgrid.master import engine, results
 from taskgrid.model import Verdict
@@ -29,6 +29,8 @@ from .leanings import (
     FAILING_UNSYNCED,
     FULL,
     LATE,
+    MERGED,
+    MERGED_RESTORED,
     OUT_OF_TOUCH,
     REPEATED,
     RESTORED,
@@ -241,7 +243,21 @@ def _doubt_ends_soon(core: Any, job: Any) -> float:
     return core.doubt_until - core.limits.lease + 0.1
 
 
+def _as_judged(verdicts: Any, whole: Any) -> Any:
+    return verdicts
+
+
+def _add_block_again(self: Any, number: int, value: Any) -> None:
+    self.count += tree.MERGE_BLOCK
+    self._grow((number + 1) * tree.MERGE_BLOCK - 1)
+    self._put(1, number, value)
+
+
 MUTANTS: dict[str, Mutant] = {
+    "a merged value is taken for some of its tasks": Mutant(report, "_without_broken", _as_judged, MERGED, first=41),
+    "a merged value counts once more when it comes again": Mutant(
+        tree.Tree, "add_block", _add_block_again, MERGED_RESTORED
+    ),
     "no fencing: a report is taken whatever its token": Mutant(report, "_verdict", _any_token_is_taken, LATE, first=3),
     "a commit is answered before its fsync": Mutant(engine.Ticket, "wait", _yes),
     "memory is shown before its commit": Mutant(state.Job, "note_position", _visible_at_once),

@@ -7,12 +7,13 @@ was superseded, a gap in the numbers, a value that is another task's.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from taskgrid.journal.protocol import Group
-from taskgrid.model import FAILURE_MARK, JobSpec, Run, Token, parse_failure
+from taskgrid.model import FAILURE_MARK, MERGED_MARK, JobSpec, Run, Token, parse_failure
 
 from .worker import value_of
 
@@ -192,13 +193,26 @@ class Record:
             self._find(job, f"outcome row {row.sequence} follows row {job.sequence - 1}")
         lines: list[Any] = [None] * row.count if row.cancelled else row.lines.split(b"\n")
         run: Run = (row.first, row.first + row.count)
+        merged_into = self._merged_into(job, row.first, lines)
         for (index, task), line in zip(job.within([run]), lines, strict=True):
             task.lines.append(line)
             task.line, task.cause = line, ""
             if line is not None and line.startswith(FAILURE_MARK):
                 task.cause = parse_failure(line).cause.value
-            elif line is not None and line != value_of(task.payload):
+            elif line is not None and index not in merged_into and line != value_of(task.payload):
                 self._find(job, f"task {index} has the value {line!r}")
             expected = "cancelled" if line is None else "failed" if task.cause else "succeeded"
             if expected != task.state:
                 self._find(job, f"task {index} is {task.state}, but its outcome says {expected}")
+
+    def _merged_into(self, job: JobRecord, first: int, lines: list[Any]) -> set[int]:
+        """Return the tasks of a row whose values stand in a merged one, which must be all of its own."""
+        found: set[int] = set()
+        for index, line in enumerate(lines, first):
+            if line and line.startswith(MERGED_MARK):
+                tasks = json.loads(line[len(MERGED_MARK) :])
+                beside = lines[index + 1 - first : index + len(tasks) - first]
+                if tasks != list(range(index, index + len(tasks))) or beside != [b""] * (len(tasks) - 1):
+                    self._find(job, f"task {index} has a merged value of {tasks}, of which {beside} follow")
+                found.update(tasks)
+        return found

@@ -59,6 +59,14 @@ def test_no_seed_breaks_a_promise(first: int) -> None:
     assert found is None, found
 
 
+@pytest.mark.parametrize("leaning", ["MERGED", "MERGED_RESTORED"])
+@pytest.mark.parametrize("first", range(_FIRST, _FIRST + _SEEDS // 10, _BLOCK))
+def test_no_merged_value_counts_twice_or_in_part(leaning: str, first: int) -> None:
+    """Workers merge values of neighbours: each is committed whole or not at all, and each client has each task once."""
+    found = next(failures(range(first, first + _BLOCK), getattr(leanings, leaning)), None)
+    assert found is None, found
+
+
 @pytest.mark.parametrize("trouble", REGRESSIONS)
 def test_no_old_trouble_comes_back(trouble: str) -> None:
     """A world that once failed stays mended."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +29,7 @@ from taskgrid.transport.protocol import (
 from taskgrid.worker import ledger as ledgers
 from taskgrid.worker.beat import _as_held
 from taskgrid.worker.held import Ended, Lease, Work
+from taskgrid.worker.merging import Blocks
 from taskgrid.worker.positions import indices
 
 from .loop import Bell, Listen, Loop, Node, Pause, Routine
@@ -61,6 +63,11 @@ class Batch:
     lease: Lease
     outcomes: dict[int, tuple[bytes, FailedAttempt | None]] = field(default_factory=dict)
     seconds: float = 0.0
+
+
+def _merged(lines: Sequence[bytes]) -> bytes:
+    """Merge values: into the indices of their tasks."""
+    return json.dumps([json.loads(line)[-1] for line in lines]).encode()
 
 
 def value_of(payload: bytes) -> bytes:
@@ -300,14 +307,17 @@ class Worker(Node):
         failures = tuple(failure for _, (_, failure) in ordered if failure is not None)
         successes = len(ordered) - len(failures)
         bucket = max(0, int(math.log2(max(1.0, batch.seconds / len(ordered) * 1e6))))
+        tasks, lines = [index for index, _ in ordered], [line for _, (line, _) in ordered]
+        whole = Blocks(0, tasks, _merged).merge(0, lines) if batch.lease.reduce else ()
         self.ledger.add(
             Ended(
                 batch.lease,
-                tuple(as_runs(index for index, _ in ordered)),
-                b"\n".join(line for _, (line, _) in ordered),
+                tuple(as_runs(tasks)),
+                b"\n".join(lines),
                 failures,
                 batch.seconds,
                 ((bucket, successes),) if successes else (),
+                whole=tuple((tasks[low], tasks[high - 1] + 1) for low, high in whole),
             )
         )
         self.owing.set()

@@ -16,9 +16,12 @@ from typing import Any
 
 import structlog
 
+from taskgrid.client import reduced, tree
 from taskgrid.journal.protocol import Durability
 from taskgrid.master import engine, upkeep
-from taskgrid.model import Backoff, TaskOptions
+from taskgrid.model import MERGE_BLOCK, Backoff, Reduce, TaskOptions
+from taskgrid.scheduler import lease
+from taskgrid.worker import merging
 
 from .client import Client, Operator, Plan, payload
 from .disk import Backup, Disk
@@ -30,6 +33,8 @@ PATIENCE = 400.0
 """Simulated seconds for the grid to finish once all is mended."""
 _PATIENCE_WITH_KILLERS = 100.0
 """More of them for each task that takes its host with it: one after another, and five times until its lease ends."""
+_MERGED_TOGETHER = 2
+_MERGING: tuple[Any, ...] = (lease, merging, reduced, tree)
 _NATURES = (
     (),
     (),
@@ -62,6 +67,8 @@ class Leaning:
     operators: bool | None = None
     declared: bool = False
     """Whether all is alone because the function is declared so, and no job says it."""
+    merged: bool = False
+    """Whether jobs merge their values, and their tasks are many and short."""
     steady: bool = False
     """Whether tasks all last about as long as the longest."""
 
@@ -101,7 +108,7 @@ class World:
         leaning = self._leaning
         alone = _or(leaning.alone, chance.random() < 0.35)
         bad = leaning.natures or chance.choice(_NATURES)
-        count = chance.randint(1, 24)
+        count = chance.randint(40, 80) if leaning.merged else chance.randint(1, 24)
         longest = _or(leaning.longest, chance.choice((0.02, 0.5, 3.0, 8.0)))
         share = _or(leaning.share, 1.5 / count)
         items = []
@@ -119,7 +126,8 @@ class World:
         )
         key = f"key{number}" if chance.random() < 0.4 else None
         grace = timedelta(seconds=_or(leaning.grace, chance.choice((3.0, 60.0))))
-        return Plan(f"c{number}", tuple(items), tuple(self._cuts(count)), options, key, grace)
+        reduce = Reduce(how="merge") if leaning.merged else None
+        return Plan(f"c{number}", tuple(items), tuple(self._cuts(count)), options, key, grace, reduce)
 
     def _cuts(self, count: int) -> Iterator[int]:
         most = self.loop.random.choice((2, 6, 30))
@@ -361,14 +369,18 @@ class World:
 
 @contextmanager
 def _settings(checkpoint_every: int) -> Iterator[None]:
-    """Checkpoint more often than in real life, and log nothing."""
+    """Checkpoint more often than in real life, merge the values of fewer tasks, and log nothing."""
     every, log = engine._CHECKPOINT_EVERY, upkeep._log
     engine._CHECKPOINT_EVERY = checkpoint_every
+    for room in _MERGING:
+        room.MERGE_BLOCK = _MERGED_TOGETHER
     upkeep._log = structlog.wrap_logger(None, processors=[_swallow])
     try:
         yield
     finally:
         engine._CHECKPOINT_EVERY, upkeep._log = every, log
+        for room in _MERGING:
+            room.MERGE_BLOCK = MERGE_BLOCK
 
 
 def _swallow(*_: Any) -> Any:
