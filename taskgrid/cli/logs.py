@@ -46,9 +46,11 @@ def summary(
     cut: Cut,
     at: At,
 ) -> None:
-    """Sum up web servers' logs.
+    """Sum up logs: of web servers, of syslog, JSON lines, or any others.
 
-    Hits over time, bytes, statuses, methods, paths, clients, errors, agents, referrers, and lines that are bad.
+    Of requests: hits over time, bytes, statuses, methods, paths, clients, errors, agents, referrers. Of
+    messages: lines over time, severities, facilities, warnings, the messages, programs and hosts that are most
+    frequent. Of both, lines that are bad.
     """
     from taskgrid.cli.over_logs import merged
     from taskgrid.logs import report, summary_of, web_page
@@ -158,6 +160,7 @@ def register(app: typer.Typer) -> None:
     logs.command(
         epilog=pages.example(
             "taskgrid logs summary '/var/log/nginx/access.log*'",
+            "taskgrid logs summary /var/log/syslog /var/log/auth.log",
             "taskgrid logs summary /logs/web -o html > web.html",
             "taskgrid logs summary '/logs/**/*.gz' --ledger web.ledger      tomorrow only what is new",
         )

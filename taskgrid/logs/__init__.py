@@ -19,19 +19,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from taskgrid.files import FileSlice, plan
-from taskgrid.logs import access, counting, searching
+from taskgrid.logs import access, counting, messages, searching
 from taskgrid.logs.counting import FieldCounts
 from taskgrid.logs.excerpts import Found, excerpt
-from taskgrid.logs.formats import Format, named, recognised
+from taskgrid.logs.formats import Format, has_requests, named, recognised
 from taskgrid.logs.reading import BLOCK
 from taskgrid.logs.searching import LIMIT, Match, Matches
-from taskgrid.logs.summary import AccessSummary
+from taskgrid.logs.summary import AccessSummary, LogSummary
 from taskgrid.merging import Tally
 
 __all__ = [
     "AccessSummary",
     "FieldCounts",
     "Found",
+    "LogSummary",
     "Match",
     "Matches",
     "Tally",
@@ -72,14 +73,18 @@ def grep_lines(path: Path, pattern: str, limit: int = LIMIT) -> Matches:
     return searching.grep(_whole(path).blocks(BLOCK), pattern, source=str(path), limit=limit)
 
 
-def summary_of(slice: FileSlice, log_format: str = "") -> AccessSummary:  # noqa: A002  # the word of the glossary
-    """Summarise a slice of a web server's log: access or vhost lines, or JSON with a request in each.
+def summary_of(slice: FileSlice, log_format: str = "") -> LogSummary:  # noqa: A002  # the word of the glossary
+    """Summarise a slice of any log: by its requests if most lines of the file's beginning have one, else by messages.
 
-    Raises what reading a slice does, and UsageError if the format is another, or none that is known.
+    Raises what reading a slice does, and UsageError if the format is none that is known.
     """
     log = _format_of(slice, log_format)
     files = int(slice.start == 0)
-    return access.summarised(slice.blocks(BLOCK), log, files=files) if log else AccessSummary(files=files)
+    if log is None:
+        return LogSummary(files=files)
+    if has_requests(log, _beginning_of(slice)):
+        return LogSummary(**dict(access.summarised(slice.blocks(BLOCK), log, files=files)))
+    return messages.summarised(slice.blocks(BLOCK), log, files=files)
 
 
 def counts_of(slice: FileSlice, field: str, log_format: str = "") -> FieldCounts:  # noqa: A002  # likewise
@@ -119,6 +124,10 @@ def _format_of(slice_: FileSlice, log_format: str) -> Format | None:
     """
     if log_format:
         return named(log_format)
+    first = _beginning_of(slice_)
+    return recognised(first) if first else None
+
+
+def _beginning_of(slice_: FileSlice) -> bytes:
     beginning = slice_.model_copy(update={"start": 0, "end": min(_BEGINNING, slice_.identity.size)})
-    first = next(beginning.blocks(), None)
-    return None if first is None else recognised(first)
+    return next(beginning.blocks(), b"")

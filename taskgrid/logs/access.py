@@ -35,7 +35,7 @@ def summarise(blocks: Iterable[Block], *, files: int = 1, host: bool = False) ->
 
 
 def summarised(blocks: Iterable[Block], log: Format, *, files: int = 1) -> AccessSummary:
-    """Summarise the log of a web server in any format; UsageError for one without a status in its lines."""
+    """Summarise the log of a web server in any format; lines without a status are bad."""
     columns = Columns(host=log.host) if isinstance(log, Access) else RecordColumns(log)
     return _counted(blocks, columns, files)
 

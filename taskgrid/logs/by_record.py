@@ -5,10 +5,9 @@ Knows the standard names of fields, and nothing of summaries.
 
 from __future__ import annotations
 
-from taskgrid.errors import UsageError
 from taskgrid.lines.columns import ERROR, ColumnCounts
 from taskgrid.logs.fields import value_of
-from taskgrid.logs.formats import Format, Record, split
+from taskgrid.logs.formats import Format, Record, split, status_of
 
 __all__: list[str] = []  # made for other modules, not for workers to offer
 
@@ -20,12 +19,7 @@ class RecordColumns(ColumnCounts):
     """Counts the columns of lines that are read one by one."""
 
     def __init__(self, log: Format) -> None:
-        """Take the lines' format; UsageError if its lines have no status."""
-        if log.columns is not None and "status" not in log.columns:
-            fields = ", ".join(log.columns)
-            raise UsageError(
-                f"{log.name} lines have no status, as a web server's log has: count one of their fields, {fields}"
-            )
+        """Take the lines' format."""
         super().__init__()
         self._log = log
 
@@ -35,7 +29,7 @@ class RecordColumns(ColumnCounts):
         self.lines += len(lines)
         for line in lines:
             record = self._log.read(line)
-            if record is not None and (status := record.get("status")) and len(status) == 3 and status.isdigit():
+            if record is not None and (status := status_of(record)):
                 self._take(record, status)
 
     def _take(self, record: Record, status: bytes) -> None:

@@ -139,7 +139,7 @@ class _Columns(dict[str, Any]):
     def get(self, name: str, default: Any = None) -> Any:
         """Return a member as bytes, be it in an inner object or under another name; None if it is null or missing."""
         value = super().get(name) if name in self else self._inner(name)
-        for alias in () if value is not None else _ALIASES.get(name, ()):
+        for alias in () if value is not None else ALIASES.get(name, ()):
             value = super().get(alias) if value is None else value
         if value is None and name in PARTS:
             column, part = PARTS[name]
@@ -159,8 +159,8 @@ class _Columns(dict[str, Any]):
         return self.get(name)
 
 
-_ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
-    "time": ("timestamp", "@timestamp", "ts", "time_local", "time_iso8601"),
+ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
+    "time": ("timestamp", "@timestamp", "ts", "time_local", "time_iso8601", "__REALTIME_TIMESTAMP"),
     "client": ("remote_addr", "remote_ip", "client_ip", "ip"),
     "bytes": ("body_bytes_sent", "bytes_sent", "size"),
     "request": ("request_line",),
@@ -168,11 +168,14 @@ _ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "path": ("request_uri", "uri", "url"),
     "referrer": ("http_referer", "referer"),
     "agent": ("http_user_agent", "user_agent"),
-    "severity": ("level",),
-    "host": ("hostname",),
+    "severity": ("level", "levelname", "lvl", "log.level", "PRIORITY"),
+    "facility": ("SYSLOG_FACILITY",),
+    "host": ("hostname", "_HOSTNAME"),
+    "program": ("SYSLOG_IDENTIFIER", "logger", "service", "app", "name"),
+    "message": ("msg", "event", "MESSAGE", "log"),
     "duration": ("request_time",),
 }
-"""Keys that are taken for a standard name if an object lacks that: what servers usually call them."""
+"""Keys that are taken for a standard name if an object lacks that: what programs usually call them."""
 
 _TAG: Final = r"(?P<program>[^\s:\[]+)(?:\[(?P<pid>[^\]]*)\])?:"
 _SYSLOG: Final = (
@@ -194,6 +197,8 @@ FORMATS: Final[Mapping[str, Format]] = {
 }
 """By name; of several that fit, the first is the one found by content."""
 _NAMES: Final = {"common": "access", "combined": "access", "nginx": "access", "apache": "access", "rfc3164": "syslog"}
+_DIGITS: Final = 3
+"""Of a status."""
 _SAMPLE, _SAMPLE_BYTES = 100, 64 << 10
 """Lines that are looked at, and the bytes that they are looked for in."""
 
@@ -211,14 +216,32 @@ def named(name: str) -> Format:
 
 def recognised(sample: bytes) -> Format:
     """Return the format of most lines of a log's beginning; UsageError if it is none of the known."""
-    whole = sample[: sample.rfind(b"\n", 0, _SAMPLE_BYTES) + 1] or sample
-    lines = [line for line in split(whole)[:_SAMPLE] if line]
+    lines = _sampled(sample)
     good = {name: sum(format_.read(line) is not None for line in lines) for name, format_ in FORMATS.items()}
     best = max(good, key=lambda name: good[name])
     if 2 * good[best] < len(lines):
         known = ", ".join(FORMATS)
         raise UsageError("this log is of no known format", why=f"Most lines are none of {known}.", hint=_OWN)
     return FORMATS[best] if lines else FORMATS["access"]
+
+
+def has_requests(log: Format, sample: bytes) -> bool:
+    """Say whether a log with this beginning has requests, as a web server's: half of its lines have a status."""
+    if isinstance(log, Access):
+        return True
+    records = [record for line in _sampled(sample) if (record := log.read(line)) is not None]
+    return 0 < len(records) <= 2 * sum(status_of(record) is not None for record in records)
+
+
+def status_of(record: Record) -> bytes | None:
+    """Return the status of a line's request; None if it has none."""
+    status = record.get("status")
+    return status if status and len(status) == _DIGITS and status.isdigit() else None
+
+
+def _sampled(sample: bytes) -> list[bytes]:
+    whole = sample[: sample.rfind(b"\n", 0, _SAMPLE_BYTES) + 1] or sample
+    return [line for line in split(whole)[:_SAMPLE] if line]
 
 
 _OWN: Final = "Describe a line with a regular expression that has a named group for each field: (?P<level>\\w+) ..."

@@ -41,7 +41,7 @@ class Series(NamedTuple):
 
 def over_time(hits: Mapping[str, int], most: int) -> Series | None:
     """Return at most `most` spans that hold all hits; None if no hour of a log is among the keys."""
-    found = [(match, hits[name]) for name in hits if (match := _HOUR.fullmatch(name)) and _is_an_hour(match)]
+    found = [(match, hits[name]) for name in hits if (match := _HOUR.fullmatch(name)) and hour_of(name)]
     if not found:
         return None
     zones = Counter[str]()
@@ -63,6 +63,15 @@ def over_time(hits: Mapping[str, int], most: int) -> Series | None:
     return Series([Span(_label(number * step, step, yearless), spans[number]) for number in labels], step, zone)
 
 
+def hour_of(name: str) -> datetime | None:
+    """Return when an hour of a log begins; None if there is no such hour, or it is no log's."""
+    match = _HOUR.fullmatch(name)
+    try:
+        return match and _moment(match)
+    except ValueError:  # the 99th of May, a zone a week away
+        return None
+
+
 def _count(first: int, last: int, step: int) -> int:
     return last // step - first // step + 1
 
@@ -73,14 +82,6 @@ def _zone(match: re.Match[str]) -> str:
 
 def _offset(zone: str) -> timedelta:
     return timedelta() if not zone else int(f"{zone[0]}1") * timedelta(hours=int(zone[1:3]), minutes=int(zone[3:]))
-
-
-def _is_an_hour(match: re.Match[str]) -> bool:
-    try:
-        _moment(match)
-    except ValueError:  # the 99th of May, a zone a week away
-        return False
-    return True
 
 
 def _moment(match: re.Match[str]) -> datetime:

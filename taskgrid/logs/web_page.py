@@ -1,16 +1,15 @@
-"""Shows an access log summary as one HTML page that needs nothing else: no script, no font, no network.
+"""Shows a summary as one HTML page that needs nothing else: no script, no font, no network.
 
 Whatever a log says is text here, never markup. Knows nothing of where the summary came from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Final
 
-from taskgrid.logs.over_time import Series, over_time
-from taskgrid.logs.report import heading, span_name, status_name, tallies, totals
+from taskgrid.logs.over_time import over_time
+from taskgrid.logs.report import Table, plot_title, tables, totals
 from taskgrid.logs.summary import AccessSummary
 
 __all__: list[str] = []  # made for people who look, not for workers to offer
@@ -34,44 +33,40 @@ td { padding: .15rem .4rem; border-bottom: 1px solid var(--line); }
 td:first-child { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; background:
   linear-gradient(to right, var(--soft) var(--share), transparent var(--share)); }
 td:last-child { width: 7rem; text-align: right; font-variant-numeric: tabular-nums; }
+.wide { grid-column: 1 / -1; }
+.wide td:first-child { white-space: normal; overflow-wrap: anywhere; }
 tr.bad td:first-child { color: var(--bad); }
 """
 
-Row = tuple[str, int]
-
 
 def page(summary: AccessSummary, title: str, *, top: int = 10) -> str:
-    """Return the summary as a page: totals, hits over time, statuses, and the `top` of everything else."""
-    statuses = [(status_name(code), hits) for code, hits in sorted(summary.statuses.items())]
-    tables = [_table("Statuses", statuses, bad={status_name(code) for code in summary.statuses if code >= 400})]
-    tables += [_table(heading(name, tally, top), tally.top(top)) for name, tally in tallies(summary)]
+    """Return the summary as a page: totals, lines over time, and the `top` of everything else."""
     return "\n".join(
         (
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>",
             f'<h1>{escape(title)}</h1>\n<p class="quiet">{escape(totals(summary))}</p>',
-            _over_time(over_time(summary.hours.counts, _SPANS)),
-            f'<div class="columns">\n{"".join(tables)}</div>\n</body>\n</html>\n',
+            _over_time(summary),
+            f'<div class="columns">\n{"".join(map(_table, tables(summary, top)))}</div>\n</body>\n</html>\n',
         )
     )
 
 
-def _table(title: str, rows: Sequence[Row], bad: Iterable[str] = ()) -> str:
-    if not rows:
-        return ""
-    most = max(hits for _, hits in rows)
-    marked = set(bad)
+def _table(table: Table) -> str:
+    most = max(hits for _, hits in table.rows)
     lines = "".join(
-        f"<tr{' class=bad' if name in marked else ''}>"
+        f"<tr{' class=bad' if name in table.bad else ''}>"
         f'<td style="--share: {100 * hits / most:.1f}%" title="{escape(name)}">{escape(name)}</td>'
         f"<td>{hits:,}</td></tr>\n"
-        for name, hits in rows
+        for name, hits in table.rows
     )
-    return f"<section>\n<h2>{escape(title)}</h2>\n<table>\n{lines}</table>\n</section>\n"
+    wide = ' class="wide"' if table.is_text else ""
+    return f"<section{wide}>\n<h2>{escape(table.title)}</h2>\n<table>\n{lines}</table>\n</section>\n"
 
 
-def _over_time(series: Series | None) -> str:
+def _over_time(summary: AccessSummary) -> str:
+    series = over_time(summary.hours.counts, _SPANS)
     if series is None:
         return ""
     most = max(span.hits for span in series.spans)
@@ -82,10 +77,9 @@ def _over_time(series: Series | None) -> str:
         for number, span in enumerate(series.spans)
     )
     first, last = series.spans[0].label, series.spans[-1].label
-    zone = f", times {series.zone}" if series.zone else ""
     return (
-        f"<h2>Hits by {span_name(series.hours)}{escape(zone)}</h2>\n"
-        f'<svg viewBox="0 0 {_PLOT_WIDTH} {_PLOT_HEIGHT}" role="img" aria-label="Hits over time">\n{bars}'
+        f"<h2>{escape(plot_title(summary, series.hours, series.zone))}</h2>\n"
+        f'<svg viewBox="0 0 {_PLOT_WIDTH} {_PLOT_HEIGHT}" role="img" aria-label="Lines over time">\n{bars}'
         f'<line x1="0" y1="{_BASE}" x2="{_PLOT_WIDTH}" y2="{_BASE}"/>\n'
         f'<text x="0" y="{_PLOT_HEIGHT - 8}">{escape(first)}</text>'
         f'<text x="{_PLOT_WIDTH}" y="{_PLOT_HEIGHT - 8}" text-anchor="end">{escape(last)}</text>'

@@ -87,12 +87,27 @@ def test_grep_goes_on_where_a_result_was_full(here: World, tmp_path: Path) -> No
     assert found.stdout == noise.read_text()
 
 
+def test_summary_of_a_log_without_requests_is_of_what_it_says(here: World) -> None:
+    """As text, as JSON and as a page, cut into slices or not, and beside logs with requests."""
+    shown = here.run("logs", "summary", "auth.log", "--split=50")
+    assert shown.returncode == 0, shown.stderr
+    assert "3 lines in 1 file, 0 bad; 120 B,\nfrom 12-10 06:55:46 to 12-10 06:55:46\n" in shown.stdout
+    assert "\nMessages\n  sshd: hello   " in shown.stdout
+    own = here.run("logs", "summary", "auth.log", "-o", "json", "--format", r"(?P<time>\w+ \d+ \S+) (?P<message>.*)")
+    assert json.loads(own.stdout)["messages"]["counts"] == {"host sshd[<num>]: hello": 3}
+    page = here.run("logs", "summary", "auth.log", "web", "-o", "html").stdout
+    assert "204 lines in 3 files, 1 bad; 102 kB sent to clients; 120 B of messages" in page
+    assert "sshd: hello" in page
+    assert "404 Not Found" in page
+
+
 def test_a_file_that_is_no_log_is_named(here: World) -> None:
-    """With what it was taken for; the others are summed up, and the exit status is 1."""
-    shown = here.run("logs", "summary", "web", "auth.log", "-o", "json")
+    """With why; the others are summed up, and the exit status is 1."""
+    (here.home / "poem.txt").write_text("Full many a gem of purest ray serene\n" * 3)
+    shown = here.run("logs", "summary", "web", "poem.txt", "-o", "json")
     assert shown.returncode == 1
     assert json.loads(shown.stdout)["lines"] == 201
-    assert "auth.log: UsageError: syslog lines have no status" in shown.stderr
+    assert "poem.txt: UsageError: this log is of no known format" in shown.stderr
 
 
 def test_a_worker_keeps_to_its_root(tmp_path: Path) -> None:

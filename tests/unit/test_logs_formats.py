@@ -50,10 +50,12 @@ FIELDS = [
     ("syslog", "hour", "--12-10T06"),
     ("syslog", "message", "Invalid user webmaster from 203.0.113.9"),
     ("syslog with a priority", "severity", "crit"),
+    ("syslog with a priority", "facility", "auth"),
     ("syslog with a priority", "program", "su"),
     ("syslog with an ISO time", "hour", "2026-03-02T10+01:00"),
     ("syslog5424", "program", "app"),
     ("syslog5424", "severity", "notice"),
+    ("syslog5424", "facility", "local4"),
     ("syslog5424", "id", "ID47"),
     ("syslog5424", "message", "message"),
     ("syslog5424", "hour", "2003-10-11T22Z"),
@@ -155,3 +157,27 @@ def test_a_file_is_counted_by_what_it_looks_like(tmp_path: Path) -> None:
 def test_what_is_no_time_is_none(time: str) -> None:
     """It has neither day nor hour."""
     assert moment(time.encode()) is None
+
+
+@pytest.mark.parametrize(
+    ("time", "parts"),
+    [
+        ("17/May/2015:10:05:03 +0000", "2015-05-17 10 05 03 +0000"),
+        ("17/May/2015:10+0000", "2015-05-17 10 00 00 +0000"),
+        ("2026-03-02 10:20:30,123", "2026-03-02 10 20 30 "),
+        ("2026/03/02 10:20:30", "2026-03-02 10 20 30 "),
+        ("20260302T102030Z", ""),
+        ("2026-03-02T102030.5Z", "2026-03-02 10 20 30 Z"),
+        ("Dec  1 06:55:46", "--12-01 06 55 46 "),
+        ("081109 203615", "2008-11-09 20 36 15 "),
+        ("081109 20:36:15", "2008-11-09 20 36 15 "),
+        ("1772446830", "2026-03-02 10 20 30 Z"),
+        ("1772446830.5", "2026-03-02 10 20 30 Z"),
+        ("1772446830123", "2026-03-02 10 20 30 Z"),
+        ("1772446830123456", "2026-03-02 10 20 30 Z"),
+    ],
+)
+def test_times_are_known_by_how_they_look(time: str, parts: str) -> None:
+    """As access logs, syslog, ISO 8601, Hadoop and Unix write them, to the second."""
+    found = moment(time.encode())
+    assert (b" ".join(found).decode() if found else "") == parts

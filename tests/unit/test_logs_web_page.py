@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
-from taskgrid.logs import AccessSummary, Tally
+from taskgrid.logs import AccessSummary, LogSummary, Tally
 from taskgrid.logs.web_page import page
 
 EVIL = '/"><script>alert(1)</script>&amp;'
@@ -70,3 +71,26 @@ def test_an_empty_summary_is_a_page_too() -> None:
     reader.feed(page(AccessSummary(), "nothing"))
     assert not reader.open
     assert "svg" not in reader.seen
+
+
+def test_messages_are_shown_in_full_and_what_is_bad_is_marked() -> None:
+    """Whole lines of a log get the page's width; severities from a warning on stand out."""
+    shown = page(
+        LogSummary(
+            lines=9,
+            size=99,
+            severities=Tally(counts={"err": 2, "info": 7}),
+            messages=Tally(counts={f"sshd: {EVIL}": 9}),
+            hours=Tally(counts={"--12-10T06": 9}),
+        ),
+        "auth.log",
+    )
+    reader = Reader()
+    reader.feed(shown)
+    assert not reader.open
+    assert "script" not in reader.seen
+    text = "".join(reader.text)
+    assert f"sshd: {EVIL}" in text
+    assert "Lines by hour" in text
+    assert '<section class="wide">\n<h2>Messages' in shown
+    assert re.findall(r"<tr class=bad><td[^>]*>(\w+)", shown) == ["err"]
