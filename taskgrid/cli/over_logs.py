@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import ExitStack
-from itertools import chain, groupby
+from contextlib import ExitStack, closing
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -18,7 +18,7 @@ from taskgrid.cli.tables import print_table
 from taskgrid.cli.terminal import say
 from taskgrid.files.execution import cause_of
 from taskgrid.files.run import Run
-from taskgrid.logs import FieldCounts, Found, matches_of
+from taskgrid.logs import FieldCounts, Found, matches_of, pages
 from taskgrid.logs.fields import text
 from taskgrid.logs.report import short
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from taskgrid.cli.options import At
     from taskgrid.cli.over_files import Shown
+    from taskgrid.files.asking import Asked
     from taskgrid.files.results import Result
     from taskgrid.files.wish import Settled
 
@@ -107,28 +108,26 @@ class _Printing:
         if good is not None:
             self._write([_count(path, sum(found.hits for found in good), self._show)] if good else ())
             return
-        parts = (self._parts(path, result.value) for result in results if not result.error)
-        for found in chain.from_iterable(parts):
-            lines = found.found()[: self.left]
-            self._write(_lines(path, lines, self._show))
-            if self.left is not None:
-                self.left -= len(lines)
-                if not self.left:
+        firsts = (result.value for result in results if not result.error)
+        with closing(pages.in_order(firsts, self._ask)) as found:
+            for page in found:
+                if isinstance(page, BaseException):
+                    self.failed += 1
+                    say(f"failed: {path}: {cause_of(page)}")
+                elif self._has_enough(path, page):
                     return
 
-    def _parts(self, path: Path, found: Found) -> Iterator[Found]:
-        """Yield a slice's matching lines, and those that its result had no room for."""
-        yield found
-        arguments = self._arguments
-        while found.source is not None and found.next is not None:
-            call = (found.source, arguments["pattern"], arguments["ignore_case"], False, found.next)
-            (answer,) = self._run.asker.ask(matches_of, [call], raising=False)
-            if isinstance(answer, BaseException):
-                self.failed += 1
-                say(f"failed: {path}: {cause_of(answer)}")
-                return
-            found = answer
-            yield found
+    def _has_enough(self, path: Path, page: Found) -> bool:
+        lines = page.found()[: self.left]
+        self._write(_lines(path, lines, self._show))
+        if self.left is not None:
+            self.left -= len(lines)
+        return self.left == 0
+
+    def _ask(self, page: Found) -> Asked:
+        given = self._arguments
+        call = (page.source, given["pattern"], given["ignore_case"], False, page.next)
+        return self._run.asker.begin(matches_of, [call])
 
     def _write(self, lines: Iterable[bytes]) -> None:
         if together := b"".join(lines):

@@ -32,7 +32,8 @@ class Asker:
         """The folders."""
         self._link = link
         self._max_payload = max_payload
-        self._asked: JobId | None = None
+        self._open: list[JobId] = []
+        """What was asked and has no answer yet, the oldest first."""
 
     def ask(
         self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], *, raising: bool = True
@@ -41,8 +42,11 @@ class Asker:
 
         Without `raising` errors come in their places.
         """
-        if not calls:
-            return
+        if calls:
+            yield from self.begin(function, calls).answers(raising=raising)
+
+    def begin(self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> Asked:
+        """Ask, and return before there are answers: workers are at it meanwhile."""
         callee = callee_of(function, self._max_payload)
         upload = Upload(callee.spec().model_copy(update={"places": self.places}))
 
@@ -52,28 +56,54 @@ class Asker:
         send(self._link, upload, Packer(encode).pack_all(calls))
         if upload.number is None:
             raise TaskGridError("the master accepted the job and gave it no number")
-        self._asked = upload.job
+        return Asked(Source(self._link, upload.job, upload.number, callee.codec), self._open)
+
+    def waiting(self) -> str:
+        """Say why no worker has answered yet; empty if one is at it, or nothing was asked."""
+        oldest = next(iter(self._open), None)
+        if oldest is None:
+            return ""
+        found = Control(self._link.control).explain(Selector(job=oldest))
+        return "" if found.reason in {Reason.RUNNING, Reason.ENDED} else found.what
+
+
+class Asked:
+    """What was asked: whoever does not want the answers drops it."""
+
+    def __init__(self, source: Source, still_open: list[JobId]) -> None:
+        self._source = source
+        self._still_open = still_open
+        still_open.append(source.job)
+
+    def answers(self, *, raising: bool = True) -> Iterator[Any]:
+        """Yield the answers in order, waiting for them; errors as `Asker.ask` does."""
         try:
-            yield from in_order(Source(self._link, upload.job, upload.number, callee.codec), raising=raising)
+            yield from in_order(self._source, raising=raising)
         except TaskFailed as error:
             if error.type != _USAGE:
                 raise
             raise UsageError(cause_of(error).removeprefix("UsageError: ")) from None
         except (GeneratorExit, KeyboardInterrupt):
-            with suppress(TaskGridError):
-                Control(self._link.control).cancel(Selector(job=upload.job))
+            self._cancel()
             raise
         finally:
-            self._asked = None
-            with suppress(TaskGridError):  # nobody asks for it again, and a run that watches asks every few seconds
-                Control(self._link.control).forget(Selector(job=upload.job))
+            self._forget()
 
-    def waiting(self) -> str:
-        """Say why no worker has answered yet; empty if one is at it, or nothing was asked."""
-        if self._asked is None:
-            return ""
-        found = Control(self._link.control).explain(Selector(job=self._asked))
-        return "" if found.reason in {Reason.RUNNING, Reason.ENDED} else found.what
+    def drop(self) -> None:
+        """Take it back."""
+        self._cancel()
+        self._forget()
+
+    def _cancel(self) -> None:
+        with suppress(TaskGridError):
+            Control(self._source.link.control).cancel(Selector(job=self._source.job))
+
+    def _forget(self) -> None:
+        if self._source.job not in self._still_open:
+            return
+        self._still_open.remove(self._source.job)
+        with suppress(TaskGridError):  # nobody asks for it again, and a run that watches asks every few seconds
+            Control(self._source.link.control).forget(Selector(job=self._source.job))
 
 
 def indexed(asker: Asker, paths: Sequence[Path], folder: Path, *, is_seen: bool) -> Iterator[str]:
