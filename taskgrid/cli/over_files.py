@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Final, NoReturn, Self
 from taskgrid.cli.quantities import show_count, show_duration
 from taskgrid.cli.terminal import StatusLine, say
 from taskgrid.errors import TaskGridError, UsageError
-from taskgrid.files.asking import Asker
-from taskgrid.files.eyes import eyes_of
 from taskgrid.files.preview import previewed
 from taskgrid.files.report import Progress, Report, nothing_yet
 from taskgrid.files.run import Run
@@ -47,9 +45,7 @@ def go_on(link: Link, settled: Settled, max_payload: int) -> NoReturn:
 
 def carry_out(link: Link, settled: Settled, max_payload: int, *, only_news: bool = False) -> Report:
     """Run it, print what is to be printed, and return what it came to; `only_news`: nothing if nothing was read."""
-    run = Run(link, settled, max_payload)
-    if only_news and not any(planned.due for planned in previewed(settled, eyes_of(settled, Asker(link, max_payload)))):
-        return run.report
+    run = Run(link, settled, max_payload, only_news=only_news)
     prints = settled.file is None and settled.folder is None and settled.merge is None
     with followed(run, again=settled.ledger is not None) as shown:
         for result in run:
@@ -57,6 +53,8 @@ def carry_out(link: Link, settled: Settled, max_payload: int, *, only_news: bool
                 shown.make_room()
                 sys.stdout.buffer.write(result.as_line() + b"\n")
                 sys.stdout.buffer.flush()
+    if only_news and not run.has_news:
+        return run.report
     if settled.merge is not None and settled.file is None:
         sys.stdout.buffer.write(run.merged_line() + b"\n")
     say(summary(run.report))

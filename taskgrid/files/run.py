@@ -33,7 +33,7 @@ from taskgrid.files.closing import publish, sweep
 from taskgrid.files.execution import Execution, FileEnded, Slicing
 from taskgrid.files.eyes import Eyes, eyes_of
 from taskgrid.files.ledger import Ledger
-from taskgrid.files.listing import Listed, roots_of
+from taskgrid.files.listing import roots_of
 from taskgrid.files.recording import Recorder, Replacing, as_done, as_written
 from taskgrid.files.remembered import Entry, OpenRun, places_of, settings_of
 from taskgrid.files.report import Progress, Report, Trouble, nothing_yet
@@ -55,10 +55,14 @@ class Run:
     taken up by the next run over its ledger.
     """
 
-    def __init__(self, link: Link, settled: Settled, max_payload: int) -> None:
+    def __init__(self, link: Link, settled: Settled, max_payload: int, *, only_news: bool = False) -> None:
+        """`only_news`: end with nothing if no file is to be read, and leave what is written as it is."""
         self.report = Report()
         self.troubles: list[Trouble] = []
         """Files without a result, with why."""
+        self.has_news = False
+        """Whether a file is to be read, once that is known."""
+        self._only_news = only_news
         self._link = link
         self._settled = settled
         self.notes: list[str] = []
@@ -128,11 +132,15 @@ class Run:
             self._targets = targets_of(self._settled, listing)
             self.asker.places = roots_of(listing)
             ledger = stack.enter_context(Ledger.open(self._place(stack)))
+            self._take_up(ledger)
+            findings = list(compared(self._settled, self._recipe, ledger, listing, self._eyes))
+            self.has_news = any(finding.due for finding in findings)
+            if self._only_news and not self.has_news:
+                return
             manifest = stack.enter_context(Replacing(self._settled.manifest))
             results = stack.enter_context(Replacing(self._settled.file))
-            self._take_up(ledger)
-            run = self._plan(ledger, listing, planned_at)
-            del listing
+            run = self._plan(ledger, findings, planned_at)
+            del listing, findings
             files = stack.enter_context(closing(self._files(ledger, run)))
             for index, (file, trouble) in enumerate(files):
                 for result in self._came(index, file, trouble, manifest):
@@ -160,21 +168,14 @@ class Run:
             self.troubles.append(trouble)
             self._failing += place.finding.due
             yield Result(trouble.path, 0, place.finding.seen.size, None, b"", trouble.cause)
-            self._check_failing(trouble)
+            if self._failing > self._settled.bearable(len(self._places)):
+                raise _too_many(self._failing, len(self._places), trouble)
             return
         if self._tree is not None:
             with self._guard:
                 self._tree.add(index, file.results[0].value)
         manifest.write(file.manifest)
         yield from file.results
-
-    def _check_failing(self, last: Trouble) -> None:
-        if self._failing > self._settled.bearable(len(self._places)):
-            raise TooManyFailed(
-                f"{self._failing:,} of {len(self._places):,} files failed, more than was to be borne",
-                why=f"The last one was {last.path}: {last.cause}.",
-                hint="What is done is kept: run it again with --rerun failed, and --max-fails for what may fail.",
-            )
 
     def _conclude(self, results: Replacing, manifest: Replacing) -> None:
         """Write what is known only at the end, and remove what attempts that came to nothing have left."""
@@ -185,9 +186,8 @@ class Run:
         sweep(self._targets.values())
         self.report.seconds = time.monotonic() - self._began
 
-    def _plan(self, ledger: Ledger, listing: list[Listed], planned_at: float) -> OpenRun | None:
+    def _plan(self, ledger: Ledger, findings: Sequence[Finding], planned_at: float) -> OpenRun | None:
         """Say of each file whether it is read; keep the plan if any is."""
-        findings = list(compared(self._settled, self._recipe, ledger, listing, self._eyes))
         self.report.files = len(findings)
         entries = self._entries(findings)
         first = next(entries, None)
@@ -303,6 +303,14 @@ def _require(tree: Tree[Any] | None) -> Tree[Any]:
     if tree is None:
         raise UsageError("a run without a reduction has no one result", hint="Give `reduce`, or iterate over it.")
     return tree
+
+
+def _too_many(failing: int, files: int, last: Trouble) -> TooManyFailed:
+    return TooManyFailed(
+        f"{failing:,} of {files:,} files failed, more than was to be borne",
+        why=f"The last one was {last.path}: {last.cause}.",
+        hint="What is done is kept: run it again with --rerun failed, and --max-fails for what may fail.",
+    )
 
 
 def _give_up(link: Link, run: OpenRun) -> None:

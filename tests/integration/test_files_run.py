@@ -8,14 +8,18 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import files_tasks
 import pytest
 
 from taskgrid import Grid
+from taskgrid.cli.over_files import carry_out
 from taskgrid.errors import FunctionRefused, LedgerLocked, TooManyFailed, UsageError
+from taskgrid.files.eyes import OwnEyes
 from taskgrid.files.ledger import Ledger
 from taskgrid.files.manifest import verify
+from taskgrid.files.wish import Wish
 
 LONG_AGO = 1_700_000_000
 
@@ -256,3 +260,35 @@ def test_what_can_not_be_together_is_refused(grid: Grid, how: dict[str, object])
     """Outputs need a place, one output needs a whole file."""
     with pytest.raises(UsageError):
         grid.files(files_tasks.doubled, "nowhere", **how)  # type: ignore[arg-type]  # as given
+
+
+def test_a_round_of_a_watch_looks_once_and_leaves_what_is_written_if_nothing_is_new(
+    grid: Grid, logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Files are listed once per round, whether one of them is read or not; nothing new is nothing said."""
+    looks: list[object] = []
+    listing = OwnEyes.listing
+
+    def counted(self: OwnEyes, *given: Any, **how: Any) -> Any:
+        looks.append(given)
+        return listing(self, *given, **how)
+
+    monkeypatch.setattr(OwnEyes, "listing", counted)
+    out = tmp_path / "results"
+    settled = Wish(files_tasks.total, (logs,), reduce="merge", ledger=tmp_path / "ledger", out=out).settled()
+
+    def go_on() -> tuple[int, int, str]:
+        looks.clear()
+        report = carry_out(grid._link, settled, grid.settings.max_payload_bytes, only_news=True)
+        return len(looks), report.done, capfd.readouterr().err
+
+    assert go_on()[:2] == (1, 3)
+    written = out.stat()
+    assert go_on() == (1, 0, "")
+    assert (out.stat().st_ino, sorted(path.name for path in tmp_path.iterdir())) == (
+        written.st_ino,
+        ["ledger", "ledger.lock", "logs", "results", "results.manifest.jsonl"],
+    )
+    write(logs / "new.log", range(10))
+    assert go_on()[:2] == (1, 1)
+    assert out.read_text() == f"{ALL + 45}\n"
