@@ -55,6 +55,7 @@ def summary(
     from taskgrid.cli.over_logs import merged
     from taskgrid.logs import report, summary_of, web_page
 
+    _check_format(log_format)
     settled = _settled(summary_of, patterns, {"log_format": log_format}, cut, reduce="merge")
     value, failed = merged(at, settled)
     if output is PageFormat.JSON:
@@ -81,6 +82,7 @@ def count(
     from taskgrid.cli.over_logs import merged, show_counts
     from taskgrid.logs import counts_of
 
+    _check_format(log_format)
     settled = _settled(counts_of, patterns, {"field": by, "log_format": log_format}, cut, reduce="merge")
     value, failed = merged(at, settled)
     if output is Format.JSON:
@@ -125,6 +127,14 @@ def grep(
     show = Show(only_count=only_count, most=most, filename=not no_filename, as_json=output is Format.JSON)
     failed = search(at, settled, show)
     raise typer.Exit(1 if failed else 0)
+
+
+def _check_format(log_format: str) -> None:
+    """Say here what is wrong with it, and not once per file."""
+    from taskgrid.logs.formats import named
+
+    if log_format:
+        named(log_format)
 
 
 def _settled(

@@ -221,7 +221,11 @@ def recognised(sample: bytes) -> Format:
     best = max(good, key=lambda name: good[name])
     if 2 * good[best] < len(lines):
         known = ", ".join(FORMATS)
-        raise UsageError("this log is of no known format", why=f"Most lines are none of {known}.", hint=_OWN)
+        raise UsageError(
+            "this log is of no known format: name one with --format, or describe a line with a regular expression",
+            why=f"Most lines are none of {known}.",
+            hint=_OWN,
+        )
     return FORMATS[best] if lines else FORMATS["access"]
 
 

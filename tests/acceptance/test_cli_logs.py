@@ -107,7 +107,19 @@ def test_a_file_that_is_no_log_is_named(here: World) -> None:
     shown = here.run("logs", "summary", "web", "poem.txt", "-o", "json")
     assert shown.returncode == 1
     assert json.loads(shown.stdout)["lines"] == 201
-    assert "poem.txt: UsageError: this log is of no known format" in shown.stderr
+    assert "poem.txt: UsageError: this log is of no known format: name one with --format" in shown.stderr
+
+
+@pytest.mark.parametrize("words", [("summary",), ("count", "--by=status")])
+@pytest.mark.parametrize(("format_", "says"), [("ngnix", "no format is called ngnix"), ("(?P<a", "not a regular")])
+def test_a_format_that_there_is_not_is_told_before_anything_is_read(
+    here: World, words: tuple[str, ...], format_: str, says: str
+) -> None:
+    """Once, with those there are, and not once per file."""
+    shown = here.run("logs", *words, "web", "--format", format_)
+    assert shown.returncode == 2
+    assert shown.stderr.startswith(f"error: {says}")
+    assert "failed:" not in shown.stderr
 
 
 def test_a_worker_keeps_to_its_root(tmp_path: Path) -> None:
