@@ -18,6 +18,7 @@
     │   └── JournalTooNew     written by a newer TaskGrid
     ├── LedgerError           what a run over files remembers can't be opened or read      exit 6
     │   └── LedgerLocked      another run has it
+    ├── OutputClaimed         another run over files writes to the same place              exit 6
     ├── FileError             a file can't be read as it was planned                       exit 1
     │   ├── FileChanged       it is another one by now, or was rewritten
     │   ├── FileDamaged       compressed bytes that are not what was written
@@ -173,6 +174,13 @@ class LedgerLocked(LedgerError):
     """Another run has this ledger open; the fields `host`, `pid` and `since` say which."""
 
     code = "ledger-locked"
+
+
+class OutputClaimed(TaskGridError):
+    """Another run over files writes there, or may go on to; the fields `host`, `pid` and `since` say which."""
+
+    code = "output-claimed"
+    exit_status = 6
 
 
 class FileError(TaskGridError):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from taskgrid.client.link import Link
 from taskgrid.client.results import Source, in_order
 from taskgrid.client.sending import send
 from taskgrid.client.upload import Packer, Upload
-from taskgrid.errors import TaskFailed, TaskGridError
+from taskgrid.errors import TaskFailed, TaskGridError, UnknownJob
 from taskgrid.files.calling import Done, done_of
 from taskgrid.files.planning import bounds
 from taskgrid.files.remembered import Entry, Planned
@@ -102,6 +101,7 @@ class Execution:
     def __init__(self, link: Link, spec: JobSpec, slicing: Slicing, value: Any) -> None:
         """Take a job's spec, with the run's key, and the annotation of its function's values."""
         self._link = link
+        self._key = spec.key
         self._upload = Upload(spec)
         self._slicing = slicing
         self._codec = _DoneCodec(value)
@@ -124,10 +124,15 @@ class Execution:
         """Ask why the job waits, if it does."""
         return Control(self._link.control).explain(self._selector())
 
-    def cancel(self) -> None:
-        """Take back what has not ended, if anything was accepted and the master is there."""
-        with suppress(TaskGridError):
+    def cancel(self) -> bool:
+        """Take back what has not ended; return whether that was done, or nothing had been accepted."""
+        try:
             Control(self._link.control).cancel(self._selector())
+        except UnknownJob:
+            return True
+        except TaskGridError:
+            return False
+        return True
 
     def ended(self, planned: Iterable[Planned]) -> Iterator[FileEnded]:
         """Yield each file as it ends, in order, waiting for it; those recorded before are looked past."""
@@ -141,7 +146,7 @@ class Execution:
                 yield _as_file(each, pieces)
 
     def _selector(self) -> Selector:
-        return Selector(job=self._upload.job)
+        return Selector(key=self._key)  # of a run that is taken up, the job has another id until it was sent to
 
 
 def _as_they_are(lines: list[bytes], first: int) -> list[bytes]:

@@ -1,28 +1,21 @@
 """The file behind a ledger: who may have it, its tables, and transactions that are whole or not at all.
 
 SQLite with a rollback journal, which works on network file systems where its write-ahead log does not,
-and leaves one file. The lock is `flock` on a file beside it, which the kernel lets go of when its
-process ends, however it ends. Where that can't be relied on, over a network, the name in it counts as
-well: a run on another host has the ledger until it says that it is done.
+and leaves one file. Beside it lies a lock.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
-import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from threading import RLock
-from typing import Any, Final
+from typing import Final
 
 from taskgrid.clock import Clock
-from taskgrid.disks import is_remote
 from taskgrid.errors import LedgerError, LedgerLocked
+from taskgrid.files.lock import Holder, Lock
 
 __all__: list[str] = []  # a worker that offers the package offers what a module of it lists: here nothing
 
@@ -83,7 +76,7 @@ class LedgerFile:
         self._guard = RLock()
         with _explained(path, OSError, sqlite3.DatabaseError):
             _make_folder(path)
-            self._lock = _Lock(path, clock.now())
+            self._lock = Lock(Path(f"{path}.lock"), clock.now(), lambda holder: _locked(path, holder))
             try:
                 self._connection = _connected(path)
             except BaseException:
@@ -116,58 +109,12 @@ class LedgerFile:
         self._lock.release()
 
 
-class _Lock:
-    """The right to one ledger, held until `release` or the end of the process."""
-
-    def __init__(self, path: Path, now: float) -> None:
-        self._handle = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            self._take(path, now)
-        except BaseException:
-            os.close(self._handle)
-            raise
-
-    def _take(self, path: Path, now: float) -> None:
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _locked(path, self._holder()) from None
-        holder = self._holder()
-        if is_remote(path) and holder.get("host", socket.gethostname()) != socket.gethostname():
-            raise _locked(path, holder)
-        since = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds")
-        holder = {"host": socket.gethostname(), "pid": os.getpid(), "since": since}
-        os.ftruncate(self._handle, 0)
-        os.pwrite(self._handle, json.dumps(holder).encode(), 0)
-        os.fsync(self._handle)
-
-    def _holder(self) -> dict[str, Any]:
-        try:
-            found = json.loads(os.pread(self._handle, 4096, 0))
-        except ValueError:
-            return {}
-        return found if isinstance(found, dict) else {}
-
-    def release(self) -> None:
-        """Let others have the ledger; once released, it is no more to be released."""
-        handle, self._handle = self._handle, -1
-        if handle < 0:
-            return
-        try:
-            os.ftruncate(handle, 0)
-        finally:
-            os.close(handle)
-
-
-def _locked(path: Path, holder: dict[str, Any]) -> LedgerLocked:
-    host, pid, since = (holder.get(each, "unknown") for each in ("host", "pid", "since"))
+def _locked(path: Path, holder: Holder) -> LedgerLocked:
     return LedgerLocked(
-        f"the ledger {path} is in use by process {pid} on host {host} (since {since})",
+        f"the ledger {path} is in use by {holder.shown}",
         why="One run has a ledger; a second would read the same files again and count them twice.",
         hint=f"Wait for that one, or use another ledger. If that host is gone for good, remove {path}.lock.",
-        host=host,
-        pid=pid,
-        since=since,
+        **holder.fields,
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from itertools import chain
 from pathlib import Path
@@ -29,6 +29,7 @@ from taskgrid.files import remembered as kept
 from taskgrid.files.agenda import Place, compared, placed, targets_of
 from taskgrid.files.asking import Asker, indexed
 from taskgrid.files.calling import CONVENTION
+from taskgrid.files.claim import Claim
 from taskgrid.files.closing import publish, sweep
 from taskgrid.files.execution import Execution, FileEnded, Slicing
 from taskgrid.files.eyes import Eyes, eyes_of
@@ -81,6 +82,7 @@ class Run:
         self._targets: dict[Path, Path] = {}
         self._execution: Execution | None = None
         self._failing = 0
+        self._claim = Claim(settled, self._clock.now())
         self._steps = self._run()
 
     # ------------------------------------------------------------ for the caller
@@ -132,6 +134,7 @@ class Run:
             self._targets = targets_of(self._settled, listing)
             self.asker.places = roots_of(listing)
             ledger = stack.enter_context(Ledger.open(self._place(stack)))
+            stack.enter_context(self._claim)
             self._take_up(ledger)
             findings = list(compared(self._settled, self._recipe, ledger, listing, self._eyes))
             self.has_news = any(finding.due for finding in findings)
@@ -255,24 +258,17 @@ class Run:
         """Submit a run's slices and yield what comes of its files; the job is cancelled if nobody waits for it."""
         if run is None:
             return
-        wish, settled = self._settled.wish, self._settled
-        spec = self._callee.spec(self._callee.with_options(wish.options), key=run.key)
-        writes = settled.shape.output is not None
-        slicing = Slicing(
-            wish.separator,
-            wish.begins,
-            target_of=lambda path: self._targets.get(path) if writes else None,
-            aside_of=lambda path, start: settled.aside_of(self._targets.get(path), start),
-            strict=wish.bad == "fail",
-            arguments=settled.arguments,
-        )
+        spec = self._callee.spec(self._callee.with_options(self._settled.wish.options), key=run.key)
         spec = spec.model_copy(update={"through": CONVENTION, "places": places_of(run)})
-        self._execution = execution = Execution(self._link, spec, slicing, settled.shape.value)
+        slicing = _slicing(self._settled, self._targets)
+        self._execution = execution = Execution(self._link, spec, slicing, self._settled.shape.value)
+        self._claim.goes_on = True
         try:
             execution.submit(ledger.planned(run))
             yield from execution.ended(ledger.planned(run))
+            self._claim.goes_on = False
         except (GeneratorExit, KeyboardInterrupt):
-            execution.cancel()
+            self._claim.goes_on = not execution.cancel()
             raise
 
     def _take_up(self, ledger: Ledger) -> None:
@@ -286,6 +282,7 @@ class Run:
             else:
                 _give_up(self._link, run)
                 ledger.end(run)
+        self._claim.goes_on = False
 
     def _finish(self, ledger: Ledger, run: OpenRun) -> None:
         with Recorder(ledger, run) as recorder:
@@ -303,6 +300,18 @@ def _require(tree: Tree[Any] | None) -> Tree[Any]:
     if tree is None:
         raise UsageError("a run without a reduction has no one result", hint="Give `reduce`, or iterate over it.")
     return tree
+
+
+def _slicing(settled: Settled, targets: Mapping[Path, Path]) -> Slicing:
+    writes = settled.shape.output is not None
+    return Slicing(
+        settled.wish.separator,
+        settled.wish.begins,
+        target_of=lambda path: targets.get(path) if writes else None,
+        aside_of=lambda path, start: settled.aside_of(targets.get(path), start),
+        strict=settled.wish.bad == "fail",
+        arguments=settled.arguments,
+    )
 
 
 def _too_many(failing: int, files: int, last: Trouble) -> TooManyFailed:

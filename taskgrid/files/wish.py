@@ -167,11 +167,18 @@ class Settled:
         return self.file.with_name(f"{self.file.name}.{_MANIFEST}") if self.file is not None else None
 
     @property
+    def claim(self) -> Path | None:
+        """Return the lock of who writes there, beside the manifest."""
+        manifest = self.manifest
+        return None if manifest is None else manifest.with_name(f".taskgrid.{manifest.name}.lock")
+
+    @property
     def own(self) -> list[Path]:
         """Return what is no input, wherever it lies: what the run itself writes."""
         ledger = self.ledger
         beside = [] if ledger is None else [ledger, ledger.with_name(f"{ledger.name}.lock")]
-        return [path for path in (self.file, self.folder, self.manifest, self.indexes, *beside) if path is not None]
+        written = (self.file, self.folder, self.manifest, self.claim, self.indexes, *beside)
+        return [path for path in written if path is not None]
 
     def target_of(self, file: Listed) -> Path | None:
         """Return what the output of an input is called: as the input below its root."""

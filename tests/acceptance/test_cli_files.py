@@ -16,6 +16,7 @@ import pytest
 from cli_world import World, eventually, world
 
 FUNCTIONS = """
+import time
 from taskgrid.files import FileSlice, Output
 
 def total(slice: FileSlice) -> int:
@@ -27,6 +28,15 @@ def doubled(slice: FileSlice, out: Output) -> int:
         for line in slice:
             file.write(f"{2 * int(line)}\\n")
             count += 1
+    return count
+
+def patient(slice: FileSlice, out: Output, tag: str) -> int:
+    place = slice.path.parent.parent
+    with out.open("w") as file:
+        count = sum(file.write(tag + line.decode()) > 0 for line in slice)
+    (place / f"{slice.path.name}-is-at-{tag}").touch()
+    while not (place / f"go-{tag}").exists():
+        time.sleep(0.01)
     return count
 """
 
@@ -101,6 +111,83 @@ def test_watch_goes_on_with_what_is_new(here: World) -> None:
     eventually(lambda: "1 of 3 files read" in talk.read_text())
     watching.send_signal(signal.SIGINT)
     assert watching.wait(60) == 130
+
+
+def patiently(tag: str) -> tuple[str, ...]:
+    """Return the command of a run that ends when somebody says so, with a ledger of its own."""
+    return ("files", "mylogs:patient", "logs", "--out=out/", f"--ledger={tag}.ledger", "--arg", f"tag={tag}")
+
+
+def is_at(here: World, tag: str) -> bool:
+    """Say whether the tasks of such a run have begun."""
+    return len(list(here.home.glob(f"*-is-at-{tag}"))) == 2
+
+
+def test_two_runs_at_once_never_write_to_one_folder(here: World) -> None:
+    """The second is refused by the name of the first, which ends as if it had been alone; then the second may."""
+    here.worker("--functions=mylogs")
+    first = here.start(*patiently("x"))
+    eventually(lambda: is_at(here, "x"))
+    refused = here.run(*patiently("y"))
+    assert refused.returncode == 6
+    assert f"another run writes to {here.home / 'out'}: process {first.pid} on host" in refused.stderr
+    (here.home / "go-x").touch()
+    assert first.wait(60) == 0
+    assert (here.home / "out" / "b.log").read_text() == "x0\nx1\nx2\nx3\nx4\n"
+    assert here.run("verify", "out/manifest.jsonl").returncode == 0
+    (here.home / "go-y").touch()
+    assert here.run(*patiently("y")).returncode == 0
+    assert (here.home / "out" / "b.log").read_text() == "y0\ny1\ny2\ny3\ny4\n"
+    assert here.run("verify", "out/manifest.jsonl").returncode == 0
+
+
+def test_a_run_that_was_killed_keeps_its_folder_until_its_ledger_is_taken_up(here: World) -> None:
+    """For its tasks go on, and publish."""
+    here.worker("--functions=mylogs")
+    killed = here.start(*patiently("x"))
+    eventually(lambda: is_at(here, "x"))
+    killed.kill()
+    killed.wait(60)
+    refused = here.run(*patiently("y"))
+    assert refused.returncode == 6
+    assert (
+        f"a run that was killed may still write to {here.home / 'out'}: it was process {killed.pid}" in refused.stderr
+    )
+    assert f"remembers in {here.home / 'x.ledger'}" in refused.stderr
+    (here.home / "go-x").touch()
+    assert here.run(*patiently("x")).returncode == 0
+    assert (here.home / "out" / "b.log").read_text() == "x0\nx1\nx2\nx3\nx4\n"
+    (here.home / "go-y").touch()
+    assert here.run(*patiently("y")).returncode == 0
+
+
+def test_a_run_that_was_interrupted_keeps_its_folder_from_nobody(here: World) -> None:
+    """It has taken its tasks back: what they have written is never published."""
+    here.worker("--functions=mylogs")
+    interrupted = here.start(*patiently("x"))
+    eventually(lambda: is_at(here, "x"))
+    interrupted.send_signal(signal.SIGINT)
+    assert interrupted.wait(60) == 130
+    (here.home / "go-y").touch()
+    done = here.run(*patiently("y"))
+    assert done.returncode == 0, done.stderr
+    assert (here.home / "out" / "b.log").read_text() == "y0\ny1\ny2\ny3\ny4\n"
+
+
+def test_a_file_of_all_results_has_one_run_at_a_time(here: World) -> None:
+    """Nobody but the run writes it: one that was killed keeps it from nobody."""
+    how = ("files", "mylogs:total", "logs", "--out=results.jsonl")
+    here.started[-1].terminate()
+    eventually(lambda: here.workers() == 0)
+    killed = here.start(*how)
+    eventually((here.home / "results.jsonl.manifest.jsonl.unfinished").exists)
+    refused = here.run(*how)
+    assert refused.returncode == 6
+    assert f"another run writes to {here.home / 'results.jsonl'}: process {killed.pid}" in refused.stderr
+    killed.kill()
+    killed.wait(60)
+    here.worker("--functions=mylogs")
+    assert here.run(*how).returncode == 0
 
 
 def test_it_says_why_nothing_runs(here: World) -> None:

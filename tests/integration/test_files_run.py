@@ -287,7 +287,7 @@ def test_a_round_of_a_watch_looks_once_and_leaves_what_is_written_if_nothing_is_
     assert go_on() == (1, 0, "")
     assert (out.stat().st_ino, sorted(path.name for path in tmp_path.iterdir())) == (
         written.st_ino,
-        ["ledger", "ledger.lock", "logs", "results", "results.manifest.jsonl"],
+        [".taskgrid.results.manifest.jsonl.lock", "ledger", "ledger.lock", "logs", "results", "results.manifest.jsonl"],
     )
     write(logs / "new.log", range(10))
     assert go_on()[:2] == (1, 1)

@@ -12,7 +12,7 @@ import pytest
 
 from taskgrid.clock import ManualClock
 from taskgrid.errors import LedgerError, LedgerLocked
-from taskgrid.files import ledger_file
+from taskgrid.files import lock
 from taskgrid.files.identity import Identity
 from taskgrid.files.ledger import Ledger
 from taskgrid.files.remembered import Done, Entry, Failed, OpenRun, Recipe, Written
@@ -392,16 +392,16 @@ def test_over_a_network_the_name_in_the_lock_counts(
     """Where another host's lock can't be felt: until it says that it is done; one of this host is taken over."""
     ledger.close()
     Ledger.open(ledger.path).close()
-    lock = Path(f"{ledger.path}.lock")
-    lock.write_text('{"host": "elsewhere", "pid": 12, "since": "2023-11-14"}')
+    beside = Path(f"{ledger.path}.lock")
+    beside.write_text('{"host": "elsewhere", "pid": 12, "since": "2023-11-14"}')
     Ledger.open(ledger.path).close()
-    lock.write_text('{"host": "elsewhere", "pid": 12, "since": "2023-11-14"}')
-    monkeypatch.setattr(ledger_file, "is_remote", lambda _: True)
+    beside.write_text('{"host": "elsewhere", "pid": 12, "since": "2023-11-14"}')
+    monkeypatch.setattr(lock, "is_remote", lambda _: True)
     with pytest.raises(LedgerLocked, match=r"process 12 on host elsewhere \(since 2023-11-14\)"):
         Ledger.open(ledger.path)
-    monkeypatch.setattr(ledger_file.socket, "gethostname", lambda: "elsewhere")
+    monkeypatch.setattr(lock.socket, "gethostname", lambda: "elsewhere")
     Ledger.open(ledger.path, clock).close()
-    assert lock.read_bytes() == b""
+    assert beside.read_bytes() == b""
 
 
 def test_what_is_no_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
