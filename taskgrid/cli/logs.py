@@ -123,7 +123,7 @@ def grep(
 
     Search(pattern)  # says here what is wrong with it, and not once per file
     given = {"pattern": pattern, "ignore_case": ignore_case, "only_count": only_count}
-    settled = _settled(matches_of, patterns, given, Cut(split, indexes, None, list_on), by_name=True)
+    settled = _settled(matches_of, patterns, given, Cut(split, indexes, None, list_on), by_name=True, as_found=True)
     show = Show(only_count=only_count, most=most, filename=not no_filename, as_json=output is Format.JSON)
     failed = search(at, settled, show)
     raise typer.Exit(1 if failed else 0)

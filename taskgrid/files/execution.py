@@ -136,14 +136,19 @@ class Execution:
 
     def ended(self, planned: Iterable[Planned]) -> Iterator[FileEnded]:
         """Yield each file as it ends, in order, waiting for it; those recorded before are looked past."""
+        for each, pieces in self.pieces(planned):
+            all_ended = list(pieces)
+            if not each.ended:
+                yield _as_file(each, all_ended)
+
+    def pieces(self, planned: Iterable[Planned]) -> Iterator[tuple[Planned, Iterator[Done[Any] | BaseException]]]:
+        """Yield each file with what its slices come to, in order, as they end; to be read before the next file."""
         if self._upload.number is None:
             raise TaskGridError("the master accepted the job and gave it no number")
         source = Source(self._link, self._upload.job, self._upload.number, self._codec)
         outcomes = in_order(source, raising=False)
         for each in planned:
-            pieces = list(islice(outcomes, each.entry.slices))
-            if not each.ended:
-                yield _as_file(each, pieces)
+            yield each, islice(outcomes, each.entry.slices)
 
     def _selector(self) -> Selector:
         return Selector(key=self._key)  # of a run that is taken up, the job has another id until it was sent to
@@ -154,7 +159,7 @@ def _as_they_are(lines: list[bytes], first: int) -> list[bytes]:
     return lines
 
 
-def _as_file(planned: Planned, pieces: list[Any]) -> FileEnded:
+def _as_file(planned: Planned, pieces: Sequence[Any]) -> FileEnded:
     entry = planned.entry
     for piece, (start, end) in zip(pieces, bounds(entry.start, entry.identity.size, entry.slices), strict=True):
         if isinstance(piece, CancelledError):

@@ -69,7 +69,7 @@ class Form:
         places = list(bounds(entry.start, entry.identity.size, entry.slices))
         if self.settled.merge is None:
             results = [
-                self._result(entry.path, place, piece.value) for place, piece in zip(places, ended.pieces, strict=True)
+                self.result(entry.path, place, piece.value) for place, piece in zip(places, ended.pieces, strict=True)
             ]
         else:
             results = [self._merged(entry.path, entry.identity.size, [*_values(before), *_of(ended.pieces)])]
@@ -82,14 +82,15 @@ class Form:
         lines = "".join(row.line() for row in (*_renewed(before, written), *rows))
         return FileResult(results, lines.encode(), value, [*written, *asides])
 
-    def _result(self, path: Path, place: tuple[int, int], value: Any) -> Result:
+    def result(self, path: Path, place: tuple[int, int], value: Any) -> Result:
+        """Return a value as the result of a file, or of a slice of it."""
         return Result(path, *place, value, self.codec.encode(value))
 
     def _merged(self, path: Path, size: int, values: Iterable[Any]) -> Result:
         tree: Tree[Any] = Tree(self.settled.merge or _never)
         for index, value in enumerate(values):
             tree.add(index, value)
-        return self._result(path, (0, size), tree.partial())
+        return self.result(path, (0, size), tree.partial())
 
     def _row(self, path: Path, place: tuple[int, int], piece: Done[Any], written: Sequence[Written]) -> Row:
         output = written[0] if written else None

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 from taskgrid.client.callee import callee_of
 from taskgrid.client.control import Control
@@ -27,6 +27,7 @@ from taskgrid.clock import SystemClock
 from taskgrid.errors import TooManyFailed, UnknownJob, UsageError
 from taskgrid.files import remembered as kept
 from taskgrid.files.agenda import Place, compared, placed, targets_of
+from taskgrid.files.as_found import as_found
 from taskgrid.files.asking import Asker, indexed
 from taskgrid.files.calling import CONVENTION
 from taskgrid.files.claim import Claim
@@ -36,7 +37,7 @@ from taskgrid.files.eyes import Eyes, eyes_of
 from taskgrid.files.ledger import Ledger
 from taskgrid.files.listing import roots_of
 from taskgrid.files.recording import Recorder, Replacing, as_done, as_written
-from taskgrid.files.remembered import Entry, OpenRun, places_of, settings_of
+from taskgrid.files.remembered import Entry, OpenRun, Planned, places_of, settings_of
 from taskgrid.files.report import Progress, Report, Trouble, nothing_yet
 from taskgrid.files.results import FileResult, Form, Result
 from taskgrid.files.standing import Finding
@@ -47,6 +48,8 @@ from taskgrid.model import JobId, new_id
 from taskgrid.transport.protocol import Selector
 
 __all__: list[str] = []  # a worker that offers the package offers what a module of it lists: here nothing
+
+T = TypeVar("T")
 
 
 class Run:
@@ -144,6 +147,11 @@ class Run:
             results = stack.enter_context(Replacing(self._settled.file))
             run = self._plan(ledger, findings, planned_at)
             del listing, findings
+            if wish.as_found:
+                pieces = stack.enter_context(closing(self._executed(ledger, run, Execution.pieces)))
+                yield from as_found(self._places, pieces, self._form, self.report, self.troubles)
+                self.report.seconds = time.monotonic() - self._began
+                return
             files = stack.enter_context(closing(self._files(ledger, run)))
             for index, (file, trouble) in enumerate(files):
                 for result in self._came(index, file, trouble, manifest):
@@ -220,7 +228,7 @@ class Run:
     ) -> Generator[tuple[FileResult | None, Trouble | None], None, None]:
         """Yield what came of each file, in order: read now, remembered, or neither."""
         remembered = self._remembered(ledger)
-        with Recorder(ledger, run) as recorder, closing(self._executed(ledger, run)) as read:
+        with Recorder(ledger, run) as recorder, closing(self._executed(ledger, run, Execution.ended)) as read:
             for place in self._places:
                 before = next(remembered) if place.is_known else None
                 if place.is_read:
@@ -254,7 +262,9 @@ class Run:
         self.report.add(ended)
         return file, None
 
-    def _executed(self, ledger: Ledger, run: OpenRun | None) -> Generator[FileEnded, None, None]:
+    def _executed(
+        self, ledger: Ledger, run: OpenRun | None, read: Callable[[Execution, Iterator[Planned]], Iterator[T]]
+    ) -> Generator[T, None, None]:
         """Submit a run's slices and yield what comes of its files; the job is cancelled if nobody waits for it."""
         if run is None:
             return
@@ -265,7 +275,7 @@ class Run:
         self._claim.goes_on = True
         try:
             execution.submit(ledger.planned(run))
-            yield from execution.ended(ledger.planned(run))
+            yield from read(execution, ledger.planned(run))
             self._claim.goes_on = False
         except (GeneratorExit, KeyboardInterrupt):
             self._claim.goes_on = not execution.cancel()
@@ -286,7 +296,7 @@ class Run:
 
     def _finish(self, ledger: Ledger, run: OpenRun) -> None:
         with Recorder(ledger, run) as recorder:
-            for ended in self._executed(ledger, run):
+            for ended in self._executed(ledger, run, Execution.ended):
                 path, start = ended.planned.entry.path, ended.planned.entry.start
                 before = None
                 if start:

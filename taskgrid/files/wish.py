@@ -52,6 +52,8 @@ class Wish:
     """Who lists the files and looks how they can be cut: client, or worker for one that doesn't see them."""
     by_name: bool = False
     """Whether files and their results come in order of name; else the largest first, so that none begins last."""
+    as_found: bool = False
+    """Whether a slice's result is given before its file has ended: for runs that put nothing together or away."""
 
     def settled(self) -> Settled:
         """Return the run as it will be; UsageError for what can't be together."""

@@ -95,11 +95,11 @@ class Scene:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Return all that a run leaves in its folder for others, by name."""
+    """Return all that a run leaves in its folder for others, by name: without its ledger and locks."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and not path.name.startswith(".taskgrid.ledger") and path.name != "manifest.jsonl"
+        if path.is_file() and not path.name.startswith(".taskgrid.") and path.name != "manifest.jsonl"
     }
 
 

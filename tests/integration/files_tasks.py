@@ -56,3 +56,13 @@ def no_slice(path: Path) -> int:
 def largest(parts: Sequence[int]) -> int:
     """Return the largest of numbers."""
     return max(parts)
+
+
+def waits_behind(piece: FileSlice, path: str) -> int:
+    """Count the records, of all slices but the first once a file exists; one that says "bad" fails."""
+    while piece.start and not Path(path).exists():
+        time.sleep(0.01)
+    lines = list(piece)
+    if b"bad\n" in lines:
+        raise ValueError("bad")
+    return len(lines)

@@ -19,6 +19,7 @@ from taskgrid.errors import FunctionRefused, LedgerLocked, TooManyFailed, UsageE
 from taskgrid.files.eyes import OwnEyes
 from taskgrid.files.ledger import Ledger
 from taskgrid.files.manifest import verify
+from taskgrid.files.run import Run
 from taskgrid.files.wish import Wish
 
 LONG_AGO = 1_700_000_000
@@ -50,6 +51,38 @@ def write(path: Path, numbers: range, *, mode: str = "w", at: int = LONG_AGO) ->
 
 
 ALL = sum(range(1000)) + sum(range(500)) + sum(range(2000))
+
+
+def test_a_slices_result_is_given_before_its_file_has_ended(grid: Grid, logs: Path, tmp_path: Path) -> None:
+    """Where that is asked for: whoever searches a large file sees its first lines first. What fails fails alone."""
+    go = tmp_path / "go"
+    (logs / "b.log").write_text("1\n" * 600 + "bad\n" + "1\n" * 600)
+    (logs / "c.log").symlink_to(tmp_path / "nowhere")
+    wish = Wish(
+        function=files_tasks.waits_behind,
+        patterns=(logs / "*.log",),
+        arguments={"path": str(go)},
+        split="1KiB",
+        by_name=True,
+        as_found=True,
+    )
+    run = Run(grid._link, wish.settled(), grid.settings.max_payload_bytes)
+    results = iter(run)
+    first = next(results)
+    assert (first.path.name, first.start, first.value > 0) == ("a.log", 0, True)
+    assert not go.exists(), "its other slices have not ended"
+    go.touch()
+    rest = list(results)
+    assert [(each.path.name, bool(each.error)) for each in rest if each.error or not each.start] == [
+        ("b.log", False),
+        ("b.log", True),
+        ("c.log", True),
+    ]
+    assert sum(each.value for each in [first, *rest] if not each.error) > 1000 + 600
+    assert [trouble.path.name for trouble in run.troubles] == ["b.log", "c.log"]
+    assert [trouble.cause for trouble in run.troubles] == ["ValueError: bad", rest[-1].error]
+    assert "No such file" in rest[-1].error
+    assert (run.report.done, run.report.failed) == (1, 2)
 
 
 def test_values_come_in_order_of_size_with_their_slices(grid: Grid, logs: Path) -> None:
