@@ -41,6 +41,7 @@ REGRESSIONS: dict[str, tuple[int, Leaning | None]] = {
 """Worlds that once showed something wrong in the grid."""
 
 MISJUDGED: dict[str, tuple[int, Leaning | None]] = {
+    "a task was brought back in the last moment before all was at rest": (6_439, None),
     "the beat of a worker that was lost was taken for a renewal of its leases": (29_551, None),
     "a job was brought back while its outcomes were read for an answer": (21_394, None),
     "a worker was lost, took its lease up again, and was lost with it": (21_863, None),

@@ -332,7 +332,10 @@ class World:
             self.loop.at(0.5, self._look)
 
     def _end(self) -> None:
-        self.loop.stopped = True
+        """End, unless somebody's last request has brought something back meanwhile."""
+        self.loop.stopped = self._is_at_rest()
+        if not self.loop.stopped:
+            self._look()
 
     def run(self) -> None:
         """Let it all happen."""
