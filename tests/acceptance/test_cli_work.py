@@ -203,7 +203,7 @@ def test_looking_as_json_has_the_models_names(grid: World) -> None:
     assert json.loads(grid.run("status", "-o", "json").stdout)["workers"] == 1
     (worker,) = json.loads(grid.run("workers", "-o", "json").stdout)
     assert worker["functions"]
-    assert "mytasks:half" in grid.run("workers").stdout
+    assert "mytasks:add" in grid.run("workers").stdout
     assert json.loads(grid.run("health", "-o", "json").stdout)["ok"]
     assert grid.run("health").stdout == "ok\n"
     for job in json.loads(grid.run("jobs", "-o", "json").stdout):

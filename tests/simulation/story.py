@@ -11,6 +11,8 @@ from .world import Leaning, World
 
 _LAST = 40
 """Events shown before what was found."""
+_SWEPT = 50
+"""Worlds after which their memory is looked for."""
 
 
 def judge(seed: int, leaning: Leaning | None = None) -> tuple[World, list[str]]:
@@ -33,10 +35,12 @@ def explain(seed: int, world: World, found: list[str]) -> str:
 
 def failures(seeds: Iterable[int], leaning: Leaning | None = None) -> Iterator[str]:
     """Yield an explanation of each seed that shows something wrong."""
-    for seed in seeds:
+    for number, seed in enumerate(seeds, 1):
         world, found = judge(seed, leaning)
         if found:
             yield explain(seed, world, found)
+        if not number % _SWEPT:
+            gc.collect()  # worlds are full of cycles, and hundreds of them fill a machine
 
 
 def _until_found(world: World, found: list[str]) -> Iterator[tuple[object, ...]]:
