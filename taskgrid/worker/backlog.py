@@ -19,14 +19,15 @@ class Backlog:
     def __init__(self, slots: Sequence[Slot], ledger: Ledger) -> None:
         self._slots = slots
         self._ledger = ledger
-        self._works: deque[Work] = deque()
+        self._begun: deque[Work] = deque()  # of which something may have run; they go first
+        self._new: deque[Work] = deque()
 
     def __len__(self) -> int:
-        return len(self._works)
+        return len(self._begun) + len(self._new)
 
     def room(self) -> tuple[int, int]:
         """Return how many more works there is room for, and how many slots have nothing to do."""
-        room = idle = -len(self._works)
+        room = idle = -len(self)
         for slot in self._slots:
             more = slot.room
             room += more
@@ -35,35 +36,46 @@ class Backlog:
 
     def put_last(self, works: Iterable[Work]) -> None:
         """Take new works."""
-        self._works.extend(works)
+        self._new.extend(works)
 
     def put_first(self, works: list[Work]) -> None:
         """Take works that go before all others."""
-        self._works.extendleft(reversed(works))
+        self._begun.extendleft(reversed(works))
 
     def spread(self, works: list[Work]) -> None:
         """Split works among the free slots; give back what there is no free slot for."""
-        free = sum(slot.is_free for slot in self._slots) - len(self._works)
+        free = sum(slot.is_free for slot in self._slots) - len(self)
         pieces = _share(works, free) if free > 0 else works
-        self._works.extend(pieces[: max(0, free)])
+        self._new.extend(pieces[: max(0, free)])
         self._ledger.give_back(pieces[max(0, free) :])
 
     def give_back(self) -> None:
         """Give all back."""
-        self._ledger.give_back(self._works)
-        self._works.clear()
+        for works in (self._begun, self._new):
+            self._ledger.give_back(works)
+            works.clear()
+
+    def give_back_what_is_stuck(self) -> None:
+        """Give back what is new if every slot is at a task that lasts: there was room for it, and others may have some.
+
+        An answer to a request that was made before such a task showed itself brings it.
+        """
+        if self._new and all(slot.is_slow for slot in self._slots):
+            self._ledger.give_back(self._new)
+            self._new.clear()
 
     def hand_out(self, now: float) -> None:
         """Give each work to the slot with most room, as far as there is any and the ledger is not full."""
-        if not self._works or self._ledger.is_full:
+        if not len(self) or self._ledger.is_full:
             return
-        works = self._ledger.still_wanted(self._works)
-        self._works.clear()
-        for work in works:
-            slot = self._slot_for(work, now)
-            rest = work if slot is None else slot.give(work)
-            if rest is not None:
-                self._works.append(rest)
+        for waiting in (self._begun, self._new):
+            works = self._ledger.still_wanted(waiting)
+            waiting.clear()
+            for work in works:
+                slot = self._slot_for(work, now)
+                rest = work if slot is None else slot.give(work)
+                if rest is not None:
+                    waiting.append(rest)
 
     def _slot_for(self, work: Work, now: float) -> Slot | None:
         if work.lease.trusted_until <= now:

@@ -141,6 +141,7 @@ class Pool:
 
     def _share_out(self) -> None:
         self._backlog.hand_out(time.monotonic())
+        self._backlog.give_back_what_is_stuck()
         for slot in self._slots:
             if slot.child is not None:
                 self._watch.update(slot.child)

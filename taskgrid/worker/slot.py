@@ -111,7 +111,7 @@ class Slot:
         self._leave_by: float | None = None
         self._cut: Cut | None = None
         self._was_slow = False
-        self._is_slow = False
+        self.is_slow = False  # the running task has stood still for a while
 
     # ------------------------------------------------------------ what the pool asks
 
@@ -132,7 +132,7 @@ class Slot:
         """How many more works it takes now."""
         if self.child is None or not self._is_ready or self._is_retiring or self._cut or self._killing:
             return 0
-        depth = 1 if self._was_slow or self._is_slow else DEPTH
+        depth = 1 if self._was_slow or self.is_slow else DEPTH
         return max(0, depth - len(self._assigned.placed))
 
     @property
@@ -219,7 +219,7 @@ class Slot:
         lease, runs = self._assigned.end(outcomes.first, outcomes.count)
         self._did_something = True
         self._ledger.add(Ended.of(lease, runs, outcomes, lines))
-        self._was_slow, self._is_slow = self._is_slow, False
+        self._was_slow, self.is_slow = self.is_slow, False
 
     def _stopped(self, at: int) -> None:
         if self._cut is None:
@@ -267,7 +267,7 @@ class Slot:
         elif self._must_hold(now):
             self.cut(self._desk.kept, now)
         elif ran >= STALLED_AFTER:
-            self._is_slow = True
+            self.is_slow = True
             self.cut(self._desk.taken, now)
 
     @property

@@ -128,6 +128,23 @@ def test_what_stands_behind_a_long_task_is_given_back(tmp_path: Path) -> None:
     assert notes.read_text().split() == ["0", "again"]
 
 
+def test_what_comes_while_every_slot_is_at_a_long_task_is_given_back(tmp_path: Path) -> None:
+    """The request that brought it was made before anybody knew of that task; another worker may be idle."""
+    notes, gate = tmp_path / "notes", tmp_path / "gate"
+    with Bench(tmp_path, slots=2) as bench:
+        bench.wait_ready(2)
+        for n in range(2):
+            bench.lease("hold", [f'["{notes}", "{n}", "{gate}"]'.encode()], first=n)
+        until = time.monotonic() + 20
+        while not all(slot.is_slow for slot in bench.pool._slots):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        bench.lease("note", [f'["{notes}", "{n}", 0]'.encode() for n in range(2, 4)], first=2)
+        assert bench.released(2) == {2, 3}
+        gate.touch()
+        assert set(bench.collect(2)) == {0, 1}
+
+
 def test_what_ended_before_a_long_task_is_handed_over_while_it_runs(tmp_path: Path) -> None:
     """A value that is there is not kept back by its neighbour, however long that takes."""
     notes, gate = tmp_path / "notes", tmp_path / "gate"
