@@ -65,7 +65,7 @@ class Run:
         self.troubles: list[Trouble] = []
         """Files without a result, with why."""
         self.has_news = False
-        """Whether a file is to be read, once that is known."""
+        """Whether a file is to be read, or another run has left something, once that is known."""
         self._only_news = only_news
         self._link = link
         self._settled = settled
@@ -140,7 +140,7 @@ class Run:
             stack.enter_context(self._claim)
             self._take_up(ledger)
             findings = list(compared(self._settled, self._recipe, ledger, listing, self._eyes))
-            self.has_news = any(finding.due for finding in findings)
+            self.has_news = self.has_news or any(finding.due for finding in findings)
             if self._only_news and not self.has_news:
                 return
             manifest = stack.enter_context(Replacing(self._settled.manifest))
@@ -288,6 +288,7 @@ class Run:
         ledger.published([written.target for written in ledger.unpublished()])
         for run in ledger.unfinished():
             if run.recipe == self._recipe:
+                self.has_news = True  # what it came to is written nowhere yet
                 self._finish(ledger, run)
             else:
                 _give_up(self._link, run)

@@ -3,7 +3,8 @@
     Failed password for root from 203.0.113.7 port 4711 ssh2
     Failed password for root from <ip> port <num> ssh2
 
-Quoted strings, addresses, hexadecimal and decimal numbers become placeholders, by how they look. Digits that
+Quoted strings but those that are the message (at its beginning, behind `] ` as klog has them, or behind `msg=`),
+addresses, hexadecimal and decimal numbers become placeholders, by how they look. Digits that
 end a name stay up to two of them: `eth0` and `ssh2` are names, `blk_38865049` and `user4711` are not. (The
 preprocessing of Drain, He et al., ICWS 2017; its parse tree, which also folds names, depends on the order in
 which messages come, so that its answers don't merge.)
@@ -18,7 +19,11 @@ from typing import Final
 
 __all__: list[str] = []  # made for other modules, not for workers to offer
 
-_QUOTED: Final = re.compile(rb"""(?<![\w\\])"(?:[^"\\]|\\.)*"(?!\w)|(?<!\w)'[^']*'(?!\w)""", re.DOTALL)
+_QUOTED: Final = re.compile(
+    rb"""(?P<kept>(?:\A|(?<=\] )|(?<=msg=)|(?<=message=)|(?<=err=)|(?<=error=))"(?:[^"\\]|\\.)*")"""
+    rb"""|(?<![\w\\])"(?:[^"\\]|\\.)*"(?!\w)|(?<!\w)'[^']*'(?!\w)""",
+    re.DOTALL,
+)
 """Not what stands between two apostrophes, as in `can't` and `won't`, nor what an escaped quote seems to open."""
 _HEX: Final = rb"[0-9A-Fa-f]"
 _FOLDED: Final = re.compile(
@@ -37,7 +42,7 @@ _LONGEST: Final = 64
 
 def fold(message: bytes) -> bytes:
     """Return a message with placeholders for what differs: the definition, and slow."""
-    return _FOLDED.sub(_placeholder, _QUOTED.sub(b"<str>", message))
+    return _FOLDED.sub(_placeholder, _QUOTED.sub(_string, message))
 
 
 class Folding:
@@ -49,7 +54,7 @@ class Folding:
     def fold(self, message: bytes) -> bytes:
         """Return a message with placeholders for what differs."""
         if b'"' in message or b"'" in message:
-            message = _QUOTED.sub(b"<str>", message)
+            message = _QUOTED.sub(_string, message)
         words = self._words
         return b" ".join([words[word] for word in message.split(b" ")])
 
@@ -64,6 +69,10 @@ class _Words(dict[bytes, bytes]):
                 self.clear()
             self[word] = folded
         return folded
+
+
+def _string(found: re.Match[bytes]) -> bytes:
+    return found[0] if found["kept"] else b"<str>"
 
 
 def _placeholder(found: re.Match[bytes]) -> bytes:

@@ -141,15 +141,19 @@ class _Columns(dict[str, Any]):
         value = super().get(name) if name in self else self._inner(name)
         for alias in () if value is not None else ALIASES.get(name, ()):
             value = super().get(alias) if value is None else value
-        if value is None and name in PARTS:
+        if value is None and name in PARTS and name != "facility":  # a program's own priority has none
             column, part = PARTS[name]
             whole = self.get(column)
             return default if whole is None else part(whole)
         if value is None:
             return default
-        return value.encode("utf-8", "backslashreplace") if isinstance(value, str) else to_json(value)
+        if isinstance(value, str):
+            return value.encode("utf-8", "backslashreplace")
+        return bytes(value) if _is_text_in_numbers(value) else to_json(value)
 
     def _inner(self, name: str) -> Any:
+        if "." not in name:
+            return None
         value: Any = dict(self)
         for key in name.split("."):
             value = value.get(key) if isinstance(value, dict) else None
@@ -157,6 +161,11 @@ class _Columns(dict[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         return self.get(name)
+
+
+def _is_text_in_numbers(value: Any) -> bool:
+    """Say whether a value is how the systemd journal writes text that is no UTF-8."""
+    return isinstance(value, list) and bool(value) and all(type(each) is int and 0 <= each < 256 for each in value)
 
 
 ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -230,11 +239,11 @@ def recognised(sample: bytes) -> Format:
 
 
 def has_requests(log: Format, sample: bytes) -> bool:
-    """Say whether a log with this beginning has requests, as a web server's: half of its lines have a status."""
+    """Say whether a log with this beginning has requests, as a web server's: most of its lines have a status."""
     if isinstance(log, Access):
         return True
     records = [record for line in _sampled(sample) if (record := log.read(line)) is not None]
-    return 0 < len(records) <= 2 * sum(status_of(record) is not None for record in records)
+    return len(records) < 2 * sum(status_of(record) is not None for record in records)
 
 
 def status_of(record: Record) -> bytes | None:

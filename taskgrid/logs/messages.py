@@ -24,11 +24,13 @@ from taskgrid.merging.tally import trim
 
 __all__: list[str] = []  # a worker that offers the package offers what a module of it lists: here nothing
 
-MOST_NAMES: Final = 100_000
+MOST_NAMES: Final = 20_000
 """Names counted of each kind while a log is read; beyond, the smaller half goes."""
 
 _LONGEST: Final = 1000
 """Bytes of a message, a program or a host that are kept."""
+_READ: Final = 16 << 10
+"""Bytes of a message that are folded: to look through a line of megabytes takes gigabytes."""
 _LONGEST_BAD: Final = 200
 _WORDS: Final = re.compile(
     rb"(?<![a-z])(?:panic|emergency|critical|fatal|err(?:or)?s?|fail(?:s|ed|ing|ures?)?|exceptions?|denied|warn(?:ings?)?)"
@@ -58,7 +60,7 @@ class _Lines:
         self._host = _Column("host", log, _cut)
         self._program = _Column("program", log, _cut)
         self._message = _Column("message", log, lambda message: folding.fold(_first_line(message))[:_LONGEST])
-        self._fold_bad = lambda line: folding.fold(line)[:_LONGEST_BAD]
+        self._fold_bad = lambda line: folding.fold(line[:_READ])[:_LONGEST_BAD]
         self._lines = self._good = self._size = 0
         self._extremes = Extremes()
         self._hours, self._severities, self._facilities = _Names(), _Names(), _Names()
@@ -179,7 +181,7 @@ def _cut(name: bytes) -> bytes:
 
 
 def _first_line(message: bytes) -> bytes:
-    return message.strip().partition(b"\n")[0]
+    return message.strip().partition(b"\n")[0][:_READ]
 
 
 @lru_cache(maxsize=4096)

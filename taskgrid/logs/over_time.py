@@ -40,8 +40,12 @@ class Series(NamedTuple):
 
 
 def over_time(hits: Mapping[str, int], most: int) -> Series | None:
-    """Return at most `most` spans that hold all hits; None if no hour of a log is among the keys."""
+    """Return at most `most` spans that hold all hits; None if no hour of a log is among the keys.
+
+    Hours without a year have no place among others: they are left out unless there are no others.
+    """
     found = [(match, hits[name]) for name in hits if (match := _HOUR.fullmatch(name)) and hour_of(name)]
+    found = [each for each in found if each[0][1] != "-"] or found
     if not found:
         return None
     zones = Counter[str]()

@@ -18,6 +18,8 @@ __all__: list[str] = []  # made for other modules, not for workers to offer
 
 AHEAD: Final = 8
 """Slices that are looked at while one is waited for: enough for some workers, and a few megabytes."""
+_MORE: Final = 2
+"""Of them, those that are added while one page is waited for: one that has not ended holds that page up."""
 
 
 class Asked(Protocol):
@@ -53,7 +55,7 @@ def in_order(slices: Iterable[Found], ask: Callable[[Found], Asked]) -> Generato
             asked = current.asked
             yield current.page
             while asked is not None:
-                ahead.extend(map(seen, islice(unread, AHEAD - len(ahead))))
+                ahead.extend(map(seen, islice(unread, min(_MORE, AHEAD - len(ahead)))))
                 (page,) = asked.answers(raising=False)
                 asked = None
                 if not isinstance(page, BaseException):

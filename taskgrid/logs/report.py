@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from taskgrid.logs.over_time import over_time
-from taskgrid.logs.severities import WORST, rank
+from taskgrid.logs.severities import SEVERITIES, WORST, rank
 from taskgrid.logs.summary import AccessSummary, LogSummary
 from taskgrid.merging import Tally
 
@@ -79,7 +79,8 @@ def _period(summary: AccessSummary) -> str:
     if not isinstance(summary, LogSummary) or not summary.period.first:
         return ""
     first, last = (time.removeprefix("--").replace("T", " ") for time in (summary.period.first, summary.period.last))
-    return f",\nfrom {first} to {last}"
+    of_all = "" if summary.statuses else ","
+    return f"{of_all}\nfrom {first} to {last}"
 
 
 def _of_requests(summary: AccessSummary, top: int) -> Iterator[Table]:
@@ -96,14 +97,21 @@ def _of_requests(summary: AccessSummary, top: int) -> Iterator[Table]:
 def _of_messages(summary: AccessSummary, top: int) -> Iterator[Table]:
     if not isinstance(summary, LogSummary):
         return
-    severities = sorted(summary.severities.counts.items(), key=lambda item: rank(item[0]))
-    yield Table("Severities", severities, frozenset(name.decode() for name in WORST))
+    yield _severities(summary.severities, top)
     yield _ranked("Facilities", summary.facilities, top)
     yield _ranked("Errors and warnings", summary.warnings, top, is_text=True)
     yield _ranked("Messages", summary.messages, top, is_text=True)
     yield _ranked("Programs", summary.programs, top)
     yield _ranked("Hosts", summary.hosts, top)
     yield _ranked("Bad lines", summary.bad, top, is_text=True)
+
+
+def _severities(tally: Tally, top: int) -> Table:
+    """Return those that syslog knows, and the most frequent of others."""
+    known = {name: hits for name, hits in tally.counts.items() if name.encode() in SEVERITIES}
+    others = [(name, hits) for name, hits in tally.top(top + len(known)) if name not in known][:top]
+    rows = sorted([*known.items(), *others], key=lambda row: rank(row[0]))
+    return Table(_heading("Severities", tally, top), rows, frozenset(name.decode() for name in WORST))
 
 
 def _ranked(title: str, tally: Tally, top: int, *, is_text: bool = False) -> Table:

@@ -41,7 +41,7 @@ _FACILITIES: Final = (
 def severity_name(level: bytes) -> bytes:
     """Return a level by syslog's name; as it is, in small letters, if it is none of syslog's."""
     small = level.strip().lower()
-    return _NAMES.get(small) or small[:_LONGEST].replace(b"\0", b"?")
+    return _NAMES.get(small) or small[:_LONGEST]
 
 
 def facility_name(facility: bytes) -> bytes:

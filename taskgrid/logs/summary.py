@@ -48,10 +48,12 @@ class AccessSummary(BaseModel):
     def merge(cls, summaries: Iterable[Self]) -> Self:
         """Add summaries up; none at all is the empty summary."""
         found = list(summaries)
-        return cls(**{name: _sum([getattr(each, name) for each in found]) for name in cls.model_fields if found})
+        fields = cls.model_fields.items() if found else ()
+        return cls(**{name: _sum([getattr(each, name, field.default) for each in found]) for name, field in fields})
 
     def __add__(self, other: Self) -> Self:
-        return self.merge((self, other))
+        kind = type(other) if isinstance(other, type(self)) else type(self)
+        return kind.merge((self, other))
 
 
 class LogSummary(AccessSummary):

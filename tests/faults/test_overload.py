@@ -53,7 +53,7 @@ class Flood(NamedTuple):
 @pytest.mark.timeout(SECONDS + 240)
 def test_a_flood_of_submissions_stays_within_bounds_and_passes(programs: Programs, record_property: Record) -> None:
     """The master's memory is bounded, what is too much is refused, honest calls are answered, and soon as before."""
-    master = traced(programs).start_master(f"--max-queued={MOST_QUEUED}")
+    master = traced(programs).start_master(f"--max-queued={MOST_QUEUED}", "--max-jobs=1000000")
     hire(programs)
     words = [HERE / "flood.py", programs.server, programs.key_file, SECONDS]
     with programs.grid() as grid:

@@ -16,6 +16,7 @@ import pytest
 from taskgrid import Grid
 from taskgrid.cli.over_files import carry_out
 from taskgrid.errors import FunctionRefused, LedgerLocked, TooManyFailed, UsageError
+from taskgrid.files.execution import Execution
 from taskgrid.files.eyes import OwnEyes
 from taskgrid.files.ledger import Ledger
 from taskgrid.files.manifest import verify
@@ -325,3 +326,11 @@ def test_a_round_of_a_watch_looks_once_and_leaves_what_is_written_if_nothing_is_
     write(logs / "new.log", range(10))
     assert go_on()[:2] == (1, 1)
     assert out.read_text() == f"{ALL + 45}\n"
+    write(logs / "newer.log", range(11))
+    monkeypatch.setattr(Execution, "cancel", lambda _: False)  # a run that was killed cancels nothing
+    killed = Run(grid._link, settled, grid.settings.max_payload_bytes)
+    next(iter(killed))
+    killed.close()
+    assert out.read_text() == f"{ALL + 45}\n"
+    go_on()
+    assert out.read_text() == f"{ALL + 45 + 55}\n", "what the killed run has read was written nowhere"

@@ -22,6 +22,12 @@ FOLDED = [
     (r"a \"b\" c", r"a \"b\" c"),
     ("took 10ms, 99.5 of 3-4 done", "took <num>ms, <num> of <num>-<num> done"),
     ("nothing differs here", "nothing differs here"),
+    ('level=info msg="API is on 10.0.0.1" by="me"', 'level=info msg="API is on <ip>" by=<str>'),
+    (
+        'kubelet.go:12] "Error syncing pod 7" err="no \\"x\\" there" in "a"',
+        'kubelet.go:<num>] "Error syncing pod <num>" err="no \\"x\\" there" in <str>',
+    ),
+    ('"it is all quoted" by="me"', '"it is all quoted" by=<str>'),
 ]
 
 

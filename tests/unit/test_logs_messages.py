@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from collections import Counter
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from files_scene import slices_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskgrid.logs import LogSummary, messages, summary_of
+from taskgrid.logs import AccessSummary, LogSummary, messages, summary_of
 from taskgrid.logs.formats import FORMATS, named
 from taskgrid.logs.messages import summarised
 from taskgrid.logs.period import Period
@@ -146,7 +147,7 @@ def test_a_log_is_summed_up_by_requests_if_most_lines_of_its_beginning_have_one(
     assert (app.statuses, app.bad_lines, app.messages.counts) == ({}, 0, {"no more workers": 3})
     both = render(web + app)
     assert "7 lines in 2 files, 1 bad; 0 B sent to clients; " in both
-    assert " of messages,\nfrom 2026-03-02 10:00:00Z to 2026-03-02 11:00:00Z\n" in both
+    assert " of messages\nfrom 2026-03-02 10:00:00Z to 2026-03-02 11:00:00Z\n" in both
     assert "404 Not Found" in both
     assert "Lines by hour, times +0000" in both
 
@@ -209,3 +210,44 @@ def test_a_report_of_messages_keeps_to_a_terminal() -> None:
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) <= 80
     assert len(text.splitlines()) < 20
+
+
+@pytest.mark.parametrize("line", ['Dec 10 06:55:46 h p: "' + "a" * (1 << 22), "1.1." * (1 << 20)])
+def test_a_huge_line_takes_no_memory_to_speak_of(line: str) -> None:
+    """Good or bad: it is cut before anything looks for what differs in it."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    summary = of(f"{line}\n")
+    assert summary.lines == 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10, "kibibytes"
+
+
+def test_json_text_that_is_no_utf8_and_priorities_of_programs_own() -> None:
+    """As the systemd journal writes it; and a program's priority is of no facility."""
+    summary = of(json.dumps({"MESSAGE": [104, 105, 255], "priority": 5}) + "\n", "json")
+    assert summary.messages.counts == {"hi\\xff": 1}
+    assert (summary.severities.counts, summary.facilities.counts) == ({"notice": 1}, {})
+
+
+def test_levels_that_syslog_does_not_know_are_shown_as_far_as_others_are() -> None:
+    """A format whose level is none makes no endless table."""
+    lines = "".join(f"L{number % 300} text\n" for number in range(3000)) + "error text\n" * 20
+    shown = render(of(lines, r"(?P<level>\w+) (?P<message>.*)"), top=3)
+    table = next(part for part in shown.split("\n\n") if part.startswith("Severities"))
+    assert [row.split()[0] for row in table.splitlines()[1:]] == ["err", "l0", "l1", "l10"]
+
+
+def test_summaries_of_both_kinds_add_up_in_any_order() -> None:
+    """What one of them has nothing of is the other's."""
+    access, messages_ = AccessSummary(lines=1, statuses={200: 1}), of(TEXT)
+    for both in (access + messages_, messages_ + access, LogSummary.merge([access, messages_])):
+        assert isinstance(both, LogSummary)
+        assert (both.lines, both.statuses, both.messages) == (6, {200: 1}, messages_.messages)
+
+
+def test_half_of_the_lines_having_a_request_are_not_most(tmp_path: Path) -> None:
+    """Else all others were bad lines, and what they say nowhere to be seen."""
+    lines = [{"level": "error", "msg": "the database is gone"}, {"status": 200, "path": "/"}] * 50
+    log = tmp_path / "app.log"
+    log.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    summary = LogSummary.merge(map(summary_of, slices_of(log, 1 << 30)))
+    assert (summary.bad_lines, summary.warnings.counts) == (0, {"err: the database is gone": 50})

@@ -59,6 +59,13 @@ def test_what_is_no_hour_has_no_series(hours: dict[str, int]) -> None:
     assert over_time(hours, 24) is None
 
 
+def test_hours_without_a_year_are_left_out_where_others_have_one() -> None:
+    """They would lie years away, and all others in one span."""
+    dated = {"2015-05-17T10+0000": 3, "2015-05-17T12+0000": 4}
+    series = over_time({**dated, "--12-10T06": 9}, 24)
+    assert series == over_time(dated, 24)
+
+
 def test_a_syslog_has_no_year() -> None:
     """Its days are shown without."""
     series = over_time({"--12-10T06": 2, "--12-10T07": 1}, 24)

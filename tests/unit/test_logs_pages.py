@@ -74,8 +74,18 @@ def test_all_pages_come_in_order_and_few_are_asked_at_once(pages: list[int]) -> 
     found = [(page.lines, page.hits) for page in in_order(workers.firsts(), workers.ask) if isinstance(page, Found)]
     assert found == workers.whole()
     assert not workers.open
-    assert workers.most == min(AHEAD + 1, sum(count > 1 for count in pages)) or min(pages, default=1) == 1
     assert workers.most <= AHEAD + 1
+
+
+def test_where_all_slices_go_on_more_and_more_are_asked_ahead() -> None:
+    """As many as workers may be there for, but not at once: each that has not ended holds up the page before it."""
+    workers = Workers([2] * 30)
+    most = []
+    for page in in_order(workers.firsts(), workers.ask):
+        assert isinstance(page, Found)
+        most.append(workers.read - page.lines - 1)
+    assert max(most[:2]) <= 2
+    assert workers.most == AHEAD + 1
 
 
 def test_the_first_page_waits_for_no_other_slice() -> None:
