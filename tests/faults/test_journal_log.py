@@ -117,4 +117,4 @@ def test_repair_of_any_flip_leaves_a_sound_journal(crash: Crash, tmp_path: Path)
         journal.close()
         assert jobs or losses
         if not losses:
-            assert chunks_in(path) == CHUNKS
+            assert chunks_in(path) == CHUNKS, f"a flip at {offset} of {crash.ends}"
