@@ -16,10 +16,14 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from taskgrid.disks import sync_folder
-from taskgrid.journal.wal import FRAME, HEADER, Header, checked_frames, read_header
+from taskgrid.journal.wal import FRAME, HEADER, Frame, Header, checked_frames, read_header, sums_of
 
 _PAGE_SIZE: Final = struct.Struct(">H")
 _PAGE_SIZE_AT: Final = 16
+
+
+_Judged = tuple[int, Frame, bool]
+"""A frame, its number, and whether it is what was written."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ def _place_frames(file: BinaryIO, header: Header, copy: BinaryIO, *, headless: b
         for at, (frame, sound) in enumerate(checked_frames(file, header))
         if frame.looks_of(header.salts)  # others are left from before the log last began anew
     ]
+    frames = _vouched_for(file, header, frames)
     ends = [(at, frame.pages) for at, frame, sound in frames if sound and frame.pages]
     if not ends:
         return Settled(0, tuple(sorted({frame.page for _, frame, _ in frames})), headless=headless)
@@ -93,6 +98,24 @@ def _place_frames(file: BinaryIO, header: Header, copy: BinaryIO, *, headless: b
     _copy_pages(file, header, copy, {page: at for page, at in newest.items() if page <= pages})
     copy.truncate(pages * header.page_size)
     return Settled(len(ends), tuple(sorted(bad)), headless=headless)
+
+
+def _vouched_for(file: BinaryIO, header: Header, frames: list[_Judged]) -> list[_Judged]:
+    """Take for sound what only its own stored checksum speaks against: the next frame's tells what that was.
+
+    Else such a flip costs both, since the next one's checksum begins with it: two pages of one commit may be
+    all that it wrote, and then nothing tells that it was.
+    """
+    found = frames[:]
+    before = header.sums
+    for number, (at, frame, sound) in enumerate(frames):
+        if not sound and number + 1 < len(frames) and frame.is_of(header.salts) and frame.page > 0:
+            behind, following, _ = frames[number + 1]
+            sums = sums_of(file, header, at, before)
+            if behind == at + 1 and sums_of(file, header, behind, sums) == following.sums:
+                found[number], found[number + 1] = (at, frame, True), (behind, following, True)
+        before = frame.sums
+    return found
 
 
 def _copy_pages(file: BinaryIO, header: Header, copy: BinaryIO, places: dict[int, int]) -> None:

@@ -192,6 +192,13 @@ def _sums(frames: bytes, seeds: list[Sums], header: Header) -> Iterator[Sums]:
     return zip(*unpacked, strict=True)
 
 
+def sums_of(file: BinaryIO, header: Header, number: int, before: Sums) -> Sums:
+    """Return the checksum of a frame, given that of the one before it."""
+    size = header.page_size + FRAME.size
+    (sums,) = _sums(os.pread(file.fileno(), size, HEADER.size + number * size), [before], header)
+    return sums
+
+
 def _frames_from(file: BinaryIO, number: int, size: int) -> Iterator[Frame]:
     at = HEADER.size + number * size
     while len(start := os.pread(file.fileno(), FRAME.size, at)) == FRAME.size:

@@ -118,3 +118,17 @@ def test_repair_of_any_flip_leaves_a_sound_journal(crash: Crash, tmp_path: Path)
         assert jobs or losses
         if not losses:
             assert chunks_in(path) == CHUNKS, f"a flip at {offset} of {crash.ends}"
+
+
+def test_repair_after_a_flip_in_a_frames_own_checksum_loses_nothing(crash: Crash, tmp_path: Path) -> None:
+    """The frame is as it was, and so is the next one, whose checksum begins with it: two pages of one commit."""
+    frames = range((crash.ends[-3] - HEADER) // FRAME, (crash.ends[-1] - HEADER) // FRAME - 1)
+    assert len(frames) > 3
+    for frame in frames:
+        for byte in (16, 23):
+            log = bytearray(crash.log)
+            log[HEADER + frame * FRAME + byte] ^= 1
+            path = crash.laid(tmp_path, bytes(log))
+            repaired = repair(path, lambda _findings, _losses: True)
+            assert not repaired.losses, f"frame {frame + 1}"
+            assert chunks_in(path) == CHUNKS, f"frame {frame + 1}"
