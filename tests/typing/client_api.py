@@ -38,6 +38,8 @@ def use(grid: Grid, texts: Iterator[str]) -> None:
     assert_type(grid.map(length, texts), Generator[int, None, None])
     assert_type(grid.map(length, texts, timeout=3, priority=5), Generator[int, None, None])
     assert_type(grid.submit_job(length, [("a", 1)], star=True, key="k", name="n", priority=3), Job)
+    assert_type(grid.submit_job(length, texts, reduce=sum), Job)
+    assert_type(grid.submit_job(length, texts, reduce="merge").result(timeout=3), Any)
     assert_type(grid.job(17), Job)
     run = grid.files(lines, ["logs"], split="1MiB", reduce="merge", max_attempts=2)
     assert_type(run, Run)
