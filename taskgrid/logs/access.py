@@ -16,7 +16,7 @@ from taskgrid.logs.formats import Access, Format
 from taskgrid.logs.reading import Block, whole_lines
 from taskgrid.logs.summary import AccessSummary
 from taskgrid.merging import Tally
-from taskgrid.merging.tally import trim
+from taskgrid.merging.tally import halved
 
 __all__: list[str] = []  # a worker that offers the package offers what a module of it lists: here nothing
 
@@ -25,8 +25,15 @@ MOST_NAMES: Final = 200_000
 
 _LONGEST: Final = 1000
 """Bytes of a path, an agent or a referrer that are kept."""
-_NAMED: Final = ("clients", "requests", "hits", "agents", "referrers", "errors")
-"""The columns that can have any number of names."""
+_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "clients": ("client",),
+    "requests": ("method", "path"),
+    "hits": ("hour",),
+    "agents": ("agent",),
+    "referrers": ("referrer",),
+    "errors": ("error",),
+}
+"""What is made of the columns that can have any number of names."""
 
 
 def summarise(blocks: Iterable[Block], *, files: int = 1, host: bool = False) -> AccessSummary:
@@ -44,8 +51,10 @@ def _counted(blocks: Iterable[Block], columns: ColumnCounts, files: int) -> Acce
     missed: Counter[str] = Counter()
     for block in whole_lines(blocks):
         columns.add(block)
-        for name in _NAMED:
-            missed[name] += trim(getattr(columns, name), MOST_NAMES)
+        for name, fields in _FIELDS.items():
+            if dropped := halved(getattr(columns, name), MOST_NAMES):
+                # Several names of a column are one of a field: it lacks what all of them had.
+                missed.update({field: max(_named(field, dropped).values()) for field in fields})
     return _summary(columns, missed, files)
 
 
@@ -56,20 +65,20 @@ def _summary(columns: ColumnCounts, missed: Mapping[str, int], files: int) -> Ac
         bad_lines=columns.lines - columns.good,
         bytes=columns.size,
         statuses={int(status): hits for status, hits in sorted(columns.statuses.items())},
-        methods=Tally.of(_named("method", columns.requests), missed=missed["requests"], names=64, size=4 << 10),
-        paths=Tally.of(_named("path", columns.requests), missed=missed["requests"], names=2000, size=300 << 10),
-        clients=Tally.of(_named("client", columns.clients), missed=missed["clients"], names=2000, size=150 << 10),
-        hours=Tally.of(_named("hour", columns.hits), missed=missed["hits"], names=10_000, size=280 << 10),
-        agents=Tally.of(_named("agent", columns.agents), missed=missed["agents"], names=1000, size=80 << 10),
-        referrers=Tally.of(
-            _named("referrer", columns.referrers), missed=missed["referrers"], names=1000, size=80 << 10
-        ),
-        errors=Tally.of(_errors(columns.errors), missed=missed["errors"], names=1000, size=80 << 10),
+        methods=Tally.of(_named("method", columns.requests), missed=missed["method"], names=64, size=4 << 10),
+        paths=Tally.of(_named("path", columns.requests), missed=missed["path"], names=2000, size=300 << 10),
+        clients=Tally.of(_named("client", columns.clients), missed=missed["client"], names=2000, size=150 << 10),
+        hours=Tally.of(_named("hour", columns.hits), missed=missed["hour"], names=10_000, size=280 << 10),
+        agents=Tally.of(_named("agent", columns.agents), missed=missed["agent"], names=1000, size=80 << 10),
+        referrers=Tally.of(_named("referrer", columns.referrers), missed=missed["referrer"], names=1000, size=80 << 10),
+        errors=Tally.of(_named("error", columns.errors), missed=missed["error"], names=1000, size=80 << 10),
     )
 
 
 def _named(field: str, counts: Mapping[bytes, int]) -> Counter[str]:
     """Count by what a field is of a column's values; `-` for what has none."""
+    if field == "error":
+        return _errors(counts)
     found: Counter[str] = Counter()
     for value, hits in counts.items():
         named = value_of(field, value)

@@ -64,12 +64,17 @@ class Tally(BaseModel):
 
 def trim(counts: Counter[AnyStr], most: int) -> int:
     """Drop the smaller half if there are more than `most` names; return the largest count dropped."""
+    return max(halved(counts, most).values(), default=0)
+
+
+def halved(counts: Counter[AnyStr], most: int) -> dict[AnyStr, int]:
+    """Take the smaller half out if there are more than `most` names, and return it."""
     if len(counts) <= most:
-        return 0
-    dropped = sorted(counts.items(), key=_rank)[most // 2 :]
-    for name, _ in dropped:
+        return {}
+    dropped = dict(sorted(counts.items(), key=_rank)[most // 2 :])
+    for name in dropped:
         del counts[name]
-    return dropped[0][1]
+    return dropped
 
 
 def _rank(item: tuple[AnyStr, int]) -> tuple[int, AnyStr]:

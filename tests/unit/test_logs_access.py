@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,21 @@ def test_names_beyond_the_bound_are_missed_by_no_more_than_is_said(log: Path, mo
     for path in set(paths):
         kept = summary.paths.counts.get(path.decode(), 0)
         assert kept <= paths.count(path) <= kept + summary.paths.missed
+
+
+def test_what_several_names_of_a_column_are_lacks_what_all_of_them_had(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A method has endless requests, and a path some: of each of them one was dropped at a time."""
+    monkeypatch.setattr(access, "MOST_NAMES", 100)
+    draw = random.Random(4)
+    requests = [(draw.choice((b"GET", b"HEAD", b"POST")), b"/%d" % draw.randrange(300)) for _ in range(3000)]
+    lines = [LINE.replace(b"GET /a", b"%b %b" % request) for request in requests]
+    summary = AccessSummary.merge(
+        summary_of(log, b"".join(lines[start : start + 1000])) for start in range(0, len(lines), 1000)
+    )
+    for at, tally in ((0, summary.methods), (1, summary.paths)):
+        for name, hits in Counter(request[at].decode() for request in requests).items():
+            kept = tally.counts.get(name, 0)
+            assert kept <= hits <= kept + tally.missed
+        assert tally.missed < len(requests)
