@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import pytest
+from test_worker_words import words
 
 from taskgrid.model import JobNumber, Reduce
 from taskgrid.worker.child import TaskProcess
 from taskgrid.worker.frames import Assignment, FrameReader, Outcomes, Setup, Stopped
-from taskgrid.worker.words import AT, LIMIT, MERGING, SINCE, Words, new_words
+from taskgrid.worker.words import AT, LIMIT, MERGING, SINCE, Words
+
+__all__ = ["words"]
 
 SETUP = Setup(modules=(), worker="w", max_result_bytes=1 << 20, parent=os.getpid())
 
@@ -45,16 +47,6 @@ class Shelf:
     def merging(self, _: Assignment) -> Any:
         """Return what merges."""
         return self._merger
-
-
-@pytest.fixture
-def words() -> Iterator[Words]:
-    """Give the words of a child that has begun nothing."""
-    descriptor = new_words()
-    words = Words(descriptor)
-    os.close(descriptor)
-    yield words
-    words.close()
 
 
 def told(merger: Merger, words: Words, tasks: int, run: Callable[[bytes], bytes]) -> list[Any]:

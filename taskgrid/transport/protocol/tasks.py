@@ -130,7 +130,7 @@ class ExtendReply(Message):
 
 
 class ReleaseRequest(Message):
-    """Tasks that were not begun, given back at no cost."""
+    """Tasks that were not begun, or whose merged value could not be taken, given back at no cost."""
 
     worker: WorkerId
     leases: tuple[HeldLease, ...]
